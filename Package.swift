@@ -1,0 +1,121 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// One set of rules for every target of ours; dependencies keep their own.
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),  // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0335-existential-any.md
+    .enableUpcomingFeature("InternalImportsByDefault"),  // …/0409-access-level-on-imports.md
+    .enableUpcomingFeature("MemberImportVisibility"),  // …/0444-member-import-visibility.md
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),  // …/0461-async-function-isolation.md
+]
+
+let package = Package(
+    name: "keyturn",
+    products: [
+        .executable(name: "keyturn", targets: ["keyturn"]),
+        .executable(name: "keyturn-lua", targets: ["keyturn-lua"]),
+        .library(name: "PluginKit", targets: ["KeyModel", "PluginKit"]),
+        .library(name: "PluginConformance", targets: ["PluginConformance"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    ],
+    targets: [
+        .systemLibrary(name: "CLua", path: "Sources/CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
+        .systemLibrary(
+            name: "COpenSSL", path: "Sources/COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CZlib", path: "Sources/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+
+        .target(name: "KeyModel", swiftSettings: strict),
+        .target(name: "PluginKit", dependencies: ["KeyModel"], swiftSettings: strict),
+        .target(name: "PluginConformance", dependencies: ["KeyModel", "PluginKit"], swiftSettings: strict),
+        .target(name: "Frames", swiftSettings: strict),
+        .target(name: "Storage", dependencies: ["KeyModel", "PluginKit"], swiftSettings: strict),
+        .target(
+            name: "StorageSQLite",
+            dependencies: ["KeyModel", "PluginKit", "Storage", .product(name: "GRDB", package: "GRDB.swift")],
+            swiftSettings: strict
+        ),
+        .target(name: "StorageTesting", dependencies: ["KeyModel", "PluginKit", "Storage"], swiftSettings: strict),
+        .target(name: "ControlStore", dependencies: ["KeyModel", "PluginKit", "Storage"], swiftSettings: strict),
+        .target(
+            name: "Providers", dependencies: ["KeyModel", "PluginKit", "ControlStore", "KR1", "COpenSSL"],
+            swiftSettings: strict),
+        .target(
+            name: "Rotation",
+            dependencies: [
+                "KeyModel", "PluginKit", "Storage", "ControlStore", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict
+        ),
+        .target(name: "Scripting", dependencies: ["KeyModel", "Frames", "ControlStore"], swiftSettings: strict),
+        .target(name: "Terminal", dependencies: ["Frames"], swiftSettings: strict),
+        .executableTarget(name: "keyturn-lua", dependencies: ["CLua"], path: "Sources/LuaWorker"),
+        .executableTarget(
+            name: "keyturn",
+            dependencies: [
+                "ControlStore", "Fernet", "KR1", "KeyModel", "PluginConformance", "PluginKit", "Providers", "Rotation",
+                "Scripting", "Storage", "StorageSQLite", "Terminal",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict
+        ),
+
+        .target(
+            name: "KR1", dependencies: ["KeyModel", "PluginKit", "COpenSSL", "CZlib"], path: "plugins/kr1/Sources",
+            swiftSettings: strict
+        ),
+        .target(
+            name: "Fernet", dependencies: ["KeyModel", "PluginKit", "COpenSSL"], path: "plugins/fernet/Sources",
+            swiftSettings: strict
+        ),
+
+        .testTarget(name: "KeyModelTests", dependencies: ["KeyModel", "VectorTesting"], swiftSettings: strict),
+        .testTarget(name: "PluginKitTests", dependencies: ["KeyModel", "PluginKit"], swiftSettings: strict),
+        .testTarget(
+            name: "CoreTests",
+            dependencies: ["Fernet", "KR1", "KeyModel", "PluginConformance", "PluginKit", "VectorTesting"],
+            swiftSettings: strict
+        ),
+        .testTarget(name: "FramesTests", dependencies: ["Frames"], swiftSettings: strict),
+        .testTarget(
+            name: "StorageTests",
+            dependencies: [
+                "KeyModel", "PluginKit", "Storage", "StorageSQLite", "StorageTesting",
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "ControlStoreTests",
+            dependencies: ["ControlStore", "KeyModel", "PluginKit", "Storage", "StorageSQLite"],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "ProvidersTests",
+            dependencies: ["ControlStore", "KeyModel", "PluginConformance", "PluginKit", "Providers"],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "RotationTests",
+            dependencies: [
+                "ControlStore", "Fernet", "KR1", "KeyModel", "PluginKit", "Providers", "Rotation", "Storage",
+                "StorageSQLite",
+            ],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "ScriptingTests", dependencies: ["ControlStore", "Frames", "KeyModel", "Scripting", "Storage"],
+            swiftSettings: strict
+        ),
+        .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: strict),
+        // Runs the built executable against real files.
+        .testTarget(name: "EndToEndTests", swiftSettings: strict),
+        .target(name: "VectorTesting", path: "Tests/VectorTesting", swiftSettings: strict),
+    ]
+)

@@ -1,0 +1,1 @@
+/// Frames, spoken with the console and the Lua worker.

@@ -1,0 +1,156 @@
+public import KeyModel
+
+/// Holds a key-encryption key and wraps and unwraps key versions under it, never data.
+///
+/// Every call may be slow, may fail and may be cancelled; a slow call fails that call only.
+public protocol KeyProvider: Sendable {
+    /// Says who the provider is and what it can do.
+    func info() async throws(ProviderError) -> ProviderInfo
+
+    /// Tries the key from end to end and says what it found; changes nothing.
+    func test(_ call: ProviderCall) async throws(ProviderError) -> [ProviderCheck]
+
+    /// Wraps a version's material, 1…256 bytes, bound to `binding`.
+    func wrap(
+        _ material: borrowing SecretBytes, binding: WrapBinding, _ call: ProviderCall
+    ) async throws(ProviderError) -> WrappedKey
+
+    /// Unwraps what this provider wrapped; the same binding must be given.
+    func unwrap(_ wrapped: WrappedKey, binding: WrapBinding, _ call: ProviderCall) async throws(ProviderError)
+        -> SecretBytes
+
+    /// Describes the key-encryption key that would wrap now.
+    func describeKey(_ call: ProviderCall) async throws(ProviderError) -> ProviderKey
+}
+
+/// What accompanies every call to a provider.
+public struct ProviderCall: Sendable {
+    /// The time allowed; an answer that comes later is thrown away.
+    public let deadline: Duration
+    /// The same for a repeated call, so that a provider can tell a retry from a second request.
+    public let idempotencyKey: String
+
+    /// Makes a call's particulars.
+    public init(deadline: Duration, idempotencyKey: String) {
+        self.deadline = deadline
+        self.idempotencyKey = idempotencyKey
+    }
+}
+
+/// What a wrapped key is bound to; a wrap that is moved to another place does not unwrap.
+public struct WrapBinding: Hashable, Sendable {
+    /// The instance's id.
+    public let instance: String
+    /// The keyring.
+    public let keyring: Name
+    /// The version.
+    public let key: KeyID
+
+    /// Makes a binding.
+    public init(instance: String, keyring: Name, key: KeyID) {
+        self.instance = instance
+        self.keyring = keyring
+        self.key = key
+    }
+}
+
+/// A wrapped key as its provider returned it, kept byte for byte.
+public struct WrappedKey: Hashable, Sendable {
+    /// The wrapped material, at most 64 KiB.
+    public let ciphertext: Bytes
+    /// The provider's own name for the key that wrapped it.
+    public let providerKeyID: String
+    /// What the provider wants back when it unwraps.
+    public let annotations: [String: Bytes]
+
+    /// Makes a wrapped key.
+    public init(ciphertext: Bytes, providerKeyID: String, annotations: [String: Bytes] = [:]) {
+        self.ciphertext = ciphertext
+        self.providerKeyID = providerKeyID
+        self.annotations = annotations
+    }
+}
+
+/// Who a provider is.
+public struct ProviderInfo: Hashable, Sendable {
+    /// Its kind, such as `local`.
+    public let kind: String
+    /// Its version.
+    public let version: String
+
+    /// Makes the description.
+    public init(kind: String, version: String) {
+        self.kind = kind
+        self.version = version
+    }
+}
+
+/// The key-encryption key that a provider would wrap with.
+public struct ProviderKey: Hashable, Sendable {
+    /// The provider's own name for it.
+    public let id: String
+    /// Whether it can wrap now.
+    public let isUsable: Bool
+    /// One line for people.
+    public let summary: String
+
+    /// Makes the description.
+    public init(id: String, isUsable: Bool, summary: String) {
+        self.id = id
+        self.isUsable = isUsable
+        self.summary = summary
+    }
+}
+
+/// One line of a provider's test.
+public struct ProviderCheck: Hashable, Sendable {
+    /// How it went.
+    public enum Outcome: String, Sendable { case pass, fail, skipped }
+
+    /// What was tried.
+    public let name: String
+    /// How it went.
+    public let outcome: Outcome
+    /// Why, and what to do about it.
+    public let remark: String
+
+    /// Makes a line.
+    public init(name: String, outcome: Outcome, remark: String = "") {
+        self.name = name
+        self.outcome = outcome
+        self.remark = remark
+    }
+}
+
+/// Says why a provider did not answer as asked.
+public struct ProviderError: Error, Sendable {
+    /// Stable names, the same in logs, JSON and scripts.
+    public enum Code: String, Sendable {
+        /// It could not be reached or did not answer in time; a retry can help.
+        case providerUnavailable
+        /// It refuses: no permission, or the key is disabled; a retry cannot help until someone acts.
+        case providerDenied
+        /// It does not hold the key that wrapped this; a retry cannot help.
+        case providerKeyUnknown
+        /// The wrapped key was changed, or wrapped for another place.
+        case dataNotAuthentic
+        /// Its files or settings are not as they must be; the hint says what to change.
+        case providerMisconfigured
+        /// It answered something that makes no sense.
+        case providerAnswerInvalid
+    }
+
+    /// Which of them.
+    public let code: Code
+    /// What could not be done, and why; lower case, one line, without secrets.
+    public let message: String
+    /// What to do about it.
+    public let hint: String?
+
+    /// Makes an error.
+    public init(_ code: Code, _ message: String, hint: String? = nil) {
+        self.code = code
+        self.message = message
+        self.hint = hint
+    }
+}

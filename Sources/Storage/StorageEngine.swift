@@ -1,0 +1,116 @@
+/// A database, through one of the drivers; nothing above this protocol knows which.
+///
+/// Calls block on executors of the driver's own, never on the shared pool.
+package protocol StorageEngine: Sendable {
+    /// What stands in messages and proofs, such as `sqlite 3.40.1`.
+    var description: String { get }
+
+    /// How windows are best divided.
+    var tuning: BatchTuning { get }
+
+    /// Runs statements that only read, on one consistent view, which ends with the call.
+    ///
+    /// - Throws: ``StorageError``, or what `body` throws.
+    func read<Value: Sendable>(_ body: @escaping @Sendable (any StorageSession) throws -> Value) async throws -> Value
+
+    /// Runs a transaction: committed when `body` returns, rolled back when it throws.
+    ///
+    /// Durable when the call returns. Cancelling the task before `body` starts runs nothing; once started, it ends.
+    ///
+    /// - Throws: ``StorageError``, or what `body` throws.
+    func write<Value: Sendable>(_ body: @escaping @Sendable (any StorageSession) throws -> Value) async throws -> Value
+
+    /// Waits until every transaction that began before the call has ended, so that none of them can still write
+    /// under an older fence.
+    ///
+    /// - Throws: ``StorageError`` with `storeBusy` when that takes longer than `limit`; the message names the oldest.
+    func waitForOlderTransactions(limit: Duration) async throws
+
+    /// The room, in bytes, for the database to grow; nil where the server does not tell.
+    func freeBytes() async throws -> Int64?
+
+    /// Gives back connections and files.
+    func close() async
+}
+
+/// A connection inside a transaction or a consistent view; must not leave the closure it was given to.
+package protocol StorageSession {
+    /// Runs a statement and returns its rows, at most 100 000.
+    ///
+    /// - Throws: ``StorageError``.
+    func query(_ sql: SQL) throws -> [SQLRow]
+
+    /// Runs a statement and returns how many rows it changed.
+    ///
+    /// - Throws: ``StorageError``.
+    @discardableResult func execute(_ sql: SQL) throws -> Int
+
+    /// The engine's word for a column type of the control schema.
+    func columnType(_ type: ControlType) -> SQL
+
+    /// Makes room for the control schema itself (a schema on PostgreSQL, nothing on SQLite).
+    func createControlSchema() throws
+
+    /// The names of the control tables that exist, without their prefix.
+    func controlTables() throws -> Set<String>
+
+    /// The tables of the application, those of ours left out.
+    func tables() throws -> [TableName]
+
+    /// Describes a table; nil where there is none.
+    func describe(_ table: TableName) throws -> TableDescription?
+
+    /// Checks that SQL from the configuration is one expression over a table's columns, without side effects.
+    ///
+    /// - Throws: ``StorageError`` with `callerSQLMalformed`.
+    func checkPredicate(_ predicate: String, on table: TableName) throws
+
+    /// Reads the next rows of a column in key order; drained before it returns.
+    ///
+    /// - Throws: ``StorageError``; `storeUnexpected` names a row whose key cannot be used.
+    func readWindow(_ request: WindowRequest) throws -> Window
+
+    /// Reads single rows again by their keys; those that are gone are left out.
+    func readRows(_ keys: [RowKey], of target: ColumnTarget) throws -> [StoredRow]
+
+    /// Replaces values, each only if the old one still stands there byte for byte and the predicate still picks the row.
+    ///
+    /// - Returns: For each swap, in order, whether the row was written.
+    /// - Throws: ``StorageError`` with `storeValueAltered` where ``ColumnTarget/readsBack`` finds another value.
+    func swap(_ swaps: [Swap], in target: ColumnTarget) throws -> [Bool]
+
+    /// Installs the fence of a column, or replaces it: a trigger that refuses, where the value changes, whatever the
+    /// rows of the control table `fences` for this column do not admit.
+    func installFence(_ fence: Fence) throws
+
+    /// Removes the fence of a column.
+    func removeFence(_ fence: Fence) throws
+}
+
+/// Types of the control schema's columns.
+package enum ControlType: String, CaseIterable, Sendable {
+    /// Whole numbers of 64 bits.
+    case integer
+    /// Text, compared byte by byte.
+    case text
+    /// Bytes.
+    case blob
+}
+
+/// A fence: which column it guards and what it lets pass besides the marks.
+///
+/// The marks themselves stand in the control table `fences (column_id, form, first_at, first, second_at, second)`: a value
+/// of that form passes where its bytes at `first_at` (1-based) are `first` and those at `second_at` are `second`
+/// (or that is null). NULL and empty values always pass.
+package struct Fence: Hashable, Sendable {
+    /// The column's number in the control schema.
+    package let columnID: Int64
+    /// The column.
+    package let target: ColumnTarget
+
+    /// Makes a fence.
+    package init(columnID: Int64, target: ColumnTarget) {
+        self.columnID = columnID
+        self.target = target
+    }
+}
