@@ -1,0 +1,94 @@
+internal import Foundation
+internal import KeyModel
+
+/// What a node remembers of its database outside of it, so that a database that was set back is noticed.
+///
+/// A file of JSON lines in the instance directory, appended and fsynced; the last whole line holds. The database commits
+/// first, so the journal is never ahead of a database that was not set back.
+package struct NodeJournal: Sendable {
+    /// What the node has last seen.
+    package struct Entry: Hashable, Codable, Sendable {
+        /// The node's own id, random.
+        package var node: String
+        /// The instance.
+        package var instance: String
+        /// The database's nonce.
+        package var nonce: String
+        /// The highest epoch.
+        package var epoch: Int64
+        /// The key versions that were destroyed, as hexadecimal ids.
+        package var destroyed: [String]
+
+        /// Makes an entry.
+        package init(node: String, instance: String, nonce: String, epoch: Int64, destroyed: [String] = []) {
+            self.node = node
+            self.instance = instance
+            self.nonce = nonce
+            self.epoch = epoch
+            self.destroyed = destroyed
+        }
+    }
+
+    private let file: URL
+    /// What holds now.
+    package private(set) var entry: Entry
+
+    /// Begins a journal; fails where there is one.
+    ///
+    /// - Throws: ``ControlStoreError`` or the system's error.
+    package init(creating path: String, with entry: Entry) throws {
+        file = URL(filePath: path)
+        self.entry = entry
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw Self.failed("make", path) }
+        close(descriptor)
+        try append(entry)
+    }
+
+    /// Reads a journal.
+    ///
+    /// - Throws: ``ControlStoreError`` with `storeRecordDamaged` where no line of it can be read.
+    package init(reading path: String) throws {
+        file = URL(filePath: path)
+        guard let data = FileManager.default.contents(atPath: path) else { throw Self.failed("read", path) }
+        let entries = data.split(separator: UInt8(ascii: "\n")).reversed().lazy.compactMap {
+            try? JSONDecoder().decode(Entry.self, from: Data($0))  // a torn last line is what a crash leaves behind
+        }
+        guard let last = entries.first else {
+            throw ControlStoreError(
+                .storeRecordDamaged, "cannot read the node's journal \(quoted(path)): no line of it is whole",
+                hint: "Restore it from a backup of the instance directory, or remove it and run \"keyturn recover\"."
+            )
+        }
+        entry = last
+    }
+
+    /// Changes what the node remembers; durable when it returns.
+    ///
+    /// - Throws: ``ControlStoreError`` where the file cannot be written.
+    package mutating func update(_ change: (inout Entry) -> Void) throws {
+        var next = entry
+        change(&next)
+        guard next != entry else { return }
+        try append(next)
+        entry = next
+    }
+
+    private func append(_ entry: Entry) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys]
+        let line = try encoder.encode(entry) + [UInt8(ascii: "\n")]
+        let descriptor = open(file.path, O_WRONLY | O_APPEND | O_CLOEXEC)
+        guard descriptor >= 0 else { throw Self.failed("open", file.path) }
+        defer { close(descriptor) }
+        let written = line.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+        guard written == line.count, fsync(descriptor) == 0 else { throw Self.failed("write", file.path) }
+    }
+
+    private static func failed(_ what: String, _ path: String) -> ControlStoreError {
+        ControlStoreError(
+            .storeRecordDamaged,
+            "cannot \(what) the node's journal \(quoted(path)): \(String(cString: strerror(errno)))"
+        )
+    }
+}

@@ -1,0 +1,188 @@
+package import KeyModel
+internal import Storage
+
+extension ControlSession {
+    /// The version of the schema that this build writes.
+    package static var schemaVersion: Int64 { Int64(migrations.count) }
+
+    /// The version of the schema in the database; zero where there is none.
+    ///
+    /// - Throws: ``StorageError``.
+    package func schemaVersion() throws -> Int64 {
+        guard try storage.controlTables().contains("schema") else { return 0 }
+        return try storage.query("SELECT coalesce(max(version), 0) FROM \(control: "schema")").first?.integer(0) ?? 0
+    }
+
+    /// Brings the schema up to this build's version; does nothing where it is.
+    ///
+    /// - Throws: ``ControlStoreError`` with `storeSchemaNewer`, or ``StorageError``.
+    package func migrate(at time: Timestamp) throws {
+        let present = try schemaVersion()
+        guard present <= Self.schemaVersion else {
+            throw ControlStoreError(
+                .storeSchemaNewer,
+                "cannot use the schema keyturn: it has version \(present), this build knows up to \(Self.schemaVersion)",
+                hint: "Use the Keyturn that last worked on this database, or a newer one."
+            )
+        }
+        if present == 0 { try storage.createControlSchema() }
+        for (index, statements) in Self.migrations.enumerated() where Int64(index) >= present {
+            for statement in statements { try storage.execute(rendered(statement)) }
+            try storage.execute("INSERT INTO \(control: "schema") (version, applied_at) VALUES (\(index + 1), \(time))")
+        }
+    }
+
+    private func rendered(_ table: TableDefinition) -> SQL {
+        let columns = table.columns.map { column -> SQL in
+            "\(raw: column.name) \(storage.columnType(column.type)) \(raw: column.constraint)"
+        }
+        let list = columns.dropFirst().reduce(columns.first ?? "") { $0 + ", " + $1 }
+        return "CREATE TABLE \(control: table.name) (\(list)\(raw: table.constraint.map { ", " + $0 } ?? ""))"
+    }
+
+    /// One list of tables a version, never changed once released.
+    private static let migrations: [[TableDefinition]] = [
+        [
+            TableDefinition("schema", ["version integer PRIMARY KEY", "applied_at text NOT NULL"]),
+            TableDefinition(
+                "instance",
+                [
+                    "one integer PRIMARY KEY CHECK (one = 1)", "id text NOT NULL", "namespace text NOT NULL",
+                    "nonce text NOT NULL", "epoch integer NOT NULL", "created_at text NOT NULL",
+                    "root_key_id text NOT NULL",
+                    "escrowed_at text",
+                ]
+            ),
+            TableDefinition(
+                "configurations",
+                ["hash text PRIMARY KEY", "file text NOT NULL", "loaded_at text NOT NULL", "actor text NOT NULL"]
+            ),
+            TableDefinition(
+                "keyrings",
+                [
+                    "name text PRIMARY KEY", "core text NOT NULL", "options text NOT NULL", "provider text NOT NULL",
+                    "consumers text NOT NULL", "max_age_ms integer", "max_seals integer", "keep_ms integer",
+                    "backup text NOT NULL", "is_declared integer NOT NULL",
+                ]
+            ),
+            TableDefinition(
+                "key_versions",
+                [
+                    "id integer PRIMARY KEY", "keyring text NOT NULL", "state text NOT NULL",
+                    "created_at text NOT NULL",
+                    "activated_at text", "deactivated_at text", "retired_at text", "origin text NOT NULL",
+                    "seals_reserved integer NOT NULL", "canary blob", "canary_form text",
+                ]
+            ),
+            TableDefinition(
+                "key_moves",
+                [
+                    "number integer PRIMARY KEY", "key_id integer NOT NULL", "from_state text",
+                    "to_state text NOT NULL",
+                    "at text NOT NULL", "actor text NOT NULL", "reason text NOT NULL",
+                ]
+            ),
+            TableDefinition(
+                "wraps",
+                [
+                    "key_id integer NOT NULL", "provider text NOT NULL", "provider_key_id text NOT NULL",
+                    "ciphertext blob NOT NULL", "annotations text NOT NULL", "created_at text NOT NULL",
+                ],
+                constraint: "PRIMARY KEY (key_id, provider, provider_key_id)"
+            ),
+            TableDefinition(
+                "columns",
+                [
+                    "id integer PRIMARY KEY", "logical_name text NOT NULL UNIQUE", "path text NOT NULL",
+                    "keyring text NOT NULL", "key_columns text NOT NULL", "context integer NOT NULL", "predicate text",
+                    "plaintext text NOT NULL", "assignments text NOT NULL", "is_declared integer NOT NULL",
+                    "is_fenced integer NOT NULL",
+                ]
+            ),
+            TableDefinition(
+                "fences",
+                [
+                    "column_id integer NOT NULL", "form text NOT NULL", "first_at integer", "first blob",
+                    "second_at integer", "second blob", "key_id integer",
+                ]
+            ),
+            TableDefinition(
+                "runs",
+                [
+                    "id integer PRIMARY KEY", "kind text NOT NULL", "urgency text NOT NULL", "keyring text NOT NULL",
+                    "column_ids text NOT NULL", "phase text NOT NULL", "state text NOT NULL", "request text NOT NULL",
+                    "new_key integer", "old_keys text NOT NULL", "plan text NOT NULL", "plan_hash text NOT NULL",
+                    "configuration_hash text NOT NULL", "actor text NOT NULL", "started_at text NOT NULL",
+                    "updated_at text NOT NULL", "finished_at text", "message text", "proof text",
+                ]
+            ),
+            TableDefinition(
+                "run_steps",
+                [
+                    "run_id integer NOT NULL", "number integer NOT NULL", "at text NOT NULL", "phase text NOT NULL",
+                    "what text NOT NULL",
+                ],
+                constraint: "PRIMARY KEY (run_id, number)"
+            ),
+            TableDefinition(
+                "run_progress",
+                [
+                    "run_id integer NOT NULL", "column_id integer NOT NULL", "phase text NOT NULL", "cursor blob",
+                    "is_done integer NOT NULL", "sweep integer NOT NULL", "rows_read integer NOT NULL",
+                    "rows_written integer NOT NULL", "rows_missed integer NOT NULL", "rows_skipped integer NOT NULL",
+                    "rows_quarantined integer NOT NULL", "bytes_written integer NOT NULL",
+                    "expected_rows integer NOT NULL",
+                ],
+                constraint: "PRIMARY KEY (run_id, column_id, phase)"
+            ),
+            TableDefinition(
+                "quarantine",
+                [
+                    "run_id integer NOT NULL", "column_id integer NOT NULL", "row_key blob NOT NULL",
+                    "shown_key text NOT NULL", "reason text NOT NULL", "at text NOT NULL",
+                ],
+                constraint: "PRIMARY KEY (run_id, column_id, row_key)"
+            ),
+            TableDefinition(
+                "acknowledgements",
+                [
+                    "run_id integer NOT NULL", "consumer text NOT NULL", "stage text NOT NULL", "at text NOT NULL",
+                    "actor text NOT NULL",
+                ],
+                constraint: "PRIMARY KEY (run_id, consumer, stage)"
+            ),
+            TableDefinition(
+                "leases",
+                [
+                    "name text PRIMARY KEY", "holder text NOT NULL", "node text NOT NULL", "epoch integer NOT NULL",
+                    "expires_at text NOT NULL",
+                ]
+            ),
+        ]
+    ]
+}
+
+/// A table of the control schema, written as `name type constraint` a column.
+private struct TableDefinition {
+    struct Column {
+        let name: String
+        let type: ControlType
+        let constraint: String
+    }
+
+    let name: String
+    let columns: [Column]
+    let constraint: String?
+
+    init(_ name: String, _ columns: [String], constraint: String? = nil) {
+        self.name = name
+        self.columns = columns.map { text in
+            let words = text.split(separator: " ", maxSplits: 2)
+            guard words.count >= 2, let type = ControlType(rawValue: String(words[1])) else {
+                preconditionFailure("column definition \"\(text)\"")
+            }
+            return Column(name: String(words[0]), type: type, constraint: words.count > 2 ? String(words[2]) : "")
+        }
+        self.constraint = constraint
+    }
+}

@@ -1,0 +1,108 @@
+package import KeyModel
+internal import PluginKit
+internal import Storage
+
+extension ControlSession {
+    /// Brings keyrings and columns in line with a configuration.
+    ///
+    /// What is no longer declared stays recorded and is marked so; nothing is ever removed here.
+    ///
+    /// - Throws: ``ControlStoreError`` with `callerConfigurationConflict` where a keyring would change its core, or a column
+    ///   its keyring, its context or its key, while values depend on them.
+    package func apply(_ configuration: Configuration, at time: Timestamp, actor: String) throws {
+        try storage.execute("UPDATE \(control: "keyrings") SET is_declared = 0")
+        for declaration in configuration.keyrings { try apply(declaration) }
+        let present = try columns()
+        try storage.execute("UPDATE \(control: "columns") SET is_declared = 0")
+        for declaration in configuration.columns { try apply(declaration, present: present) }
+        try record(configuration: configuration, at: time, actor: actor)
+    }
+
+    private func apply(_ declaration: KeyringDeclaration) throws {
+        let name = declaration.name.description
+        let rows = try storage.query("SELECT core, options FROM \(control: "keyrings") WHERE name = \(name)")
+        let options = try JSONText.encode(declaration.options)
+        if let row = rows.first, try row.text(0) != declaration.core || row.text(1) != options {
+            let versions = try storage.query("SELECT 1 FROM \(control: "key_versions") WHERE keyring = \(name)")
+            guard versions.isEmpty else {
+                throw ControlStoreError(
+                    .callerConfigurationConflict,
+                    "cannot change the core or its options of keyring \"\(name)\": it has keys of core \"\(try row.text(0))\"",
+                    hint: "Declare a new keyring with the other core and move its columns there."
+                )
+            }
+        }
+        let policy = declaration.policy
+        try storage.execute(
+            """
+            INSERT INTO \(control: "keyrings") (name, core, options, provider, consumers, max_age_ms, max_seals, keep_ms,
+                backup, is_declared)
+            VALUES (\(name), \(declaration.core), \(options), \(declaration.provider.description),
+                \(try JSONText.encode(declaration.consumers.map(\.description))), \(policy.maxAge?.inMilliseconds),
+                \(policy.maxSeals.map(Int64.init(clamping:))), \(policy.keep?.inMilliseconds), \(policy.backup.rawValue), 1)
+            ON CONFLICT (name) DO UPDATE SET core = excluded.core, options = excluded.options,
+                provider = excluded.provider, consumers = excluded.consumers, max_age_ms = excluded.max_age_ms,
+                max_seals = excluded.max_seals, keep_ms = excluded.keep_ms, backup = excluded.backup, is_declared = 1
+            """
+        )
+    }
+
+    private func apply(_ declaration: ColumnDeclaration, present: [ColumnRecord]) throws {
+        let place = declaration.path.description
+        let former = declaration.was?.description
+        let record =
+            present.first { $0.declaration.path.description == place }
+            ?? present.first { $0.declaration.path.description == former || $0.logicalName == former }
+        guard let record else { return try insert(declaration, after: present) }
+        try refuseContradiction(of: declaration, with: record)
+        try storage.execute(
+            """
+            UPDATE \(control: "columns") SET path = \(place), predicate = \(declaration.predicate),
+                keyring = \(declaration.keyring.description), plaintext = \(declaration.plaintext.rawValue),
+                key_columns = \(try JSONText.encode(declaration.key)), context = \(Int(declaration.context.rawValue)),
+                assignments = \(try JSONText.encode(declaration.assignments.map(StoredAssignment.init))), is_declared = 1
+            WHERE id = \(record.id)
+            """
+        )
+    }
+
+    private func insert(_ declaration: ColumnDeclaration, after present: [ColumnRecord]) throws {
+        let logicalName = (declaration.was ?? declaration.path).description
+        try storage.execute(
+            """
+            INSERT INTO \(control: "columns") (id, logical_name, path, keyring, key_columns, context, predicate, plaintext,
+                assignments, is_declared, is_fenced)
+            SELECT coalesce(max(id), 0) + 1, \(logicalName), \(declaration.path.description),
+                \(declaration.keyring.description), \(try JSONText.encode(declaration.key)),
+                \(Int(declaration.context.rawValue)), \(declaration.predicate), \(declaration.plaintext.rawValue),
+                \(try JSONText.encode(declaration.assignments.map(StoredAssignment.init))), 1, 0
+            FROM \(control: "columns")
+            """
+        )
+    }
+
+    private func refuseContradiction(of declaration: ColumnDeclaration, with record: ColumnRecord) throws {
+        let old = record.declaration
+        let versions = try storage.query(
+            "SELECT 1 FROM \(control: "key_versions") WHERE keyring = \(old.keyring.description)"
+        )
+        guard !versions.isEmpty else { return }
+        let changed: String? =
+            if old.keyring != declaration.keyring { "keyring" } else if old.context != declaration.context {
+                "context"
+            } else if old.context == .row, old.key != declaration.key { "key" } else { nil }
+        guard let changed else { return }
+        throw ControlStoreError(
+            .callerConfigurationConflict,
+            "cannot change the \(changed) of column \"\(declaration.path)\": its values are bound to the old one",
+            hint: "Set it back; values that are sealed already would not open any more."
+        )
+    }
+}
+
+extension Duration {
+    /// The duration in whole milliseconds.
+    fileprivate var inMilliseconds: Int64 {
+        components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000
+    }
+}

@@ -1,0 +1,74 @@
+package import KeyModel
+internal import Storage
+
+extension ControlSession {
+    /// The lease on the engine; nil where nobody ever took it.
+    ///
+    /// - Throws: ``StorageError``.
+    package func lease() throws -> Lease? {
+        let rows = try storage.query(
+            "SELECT holder, node, epoch, expires_at FROM \(control: "leases") WHERE name = 'engine'")
+        return try rows.first.map { row in
+            Lease(
+                holder: try row.text(0), node: try row.text(1), epoch: try row.integer(2),
+                expiresAt: try row.timestamp(3))
+        }
+    }
+
+    /// Takes the lease, with an epoch above every earlier one.
+    ///
+    /// - Throws: ``ControlStoreError`` with `storeLeaseHeld` while another node holds it.
+    package func takeLease(holder: String, node: String, until expiry: Timestamp, now: Timestamp) throws -> Lease {
+        let present = try lease()
+        if let present, present.node != node, present.expiresAt > now {
+            throw ControlStoreError(
+                .storeLeaseHeld, "cannot start: \(present.holder) works on this database, until \(present.expiresAt)",
+                hint: "Wait for it, or stop it there; its lease ends by itself when it dies."
+            )
+        }
+        let lease = Lease(holder: holder, node: node, epoch: try raiseEpoch(), expiresAt: expiry)
+        try storage.execute(
+            """
+            INSERT INTO \(control: "leases") (name, holder, node, epoch, expires_at)
+            VALUES ('engine', \(holder), \(node), \(lease.epoch), \(expiry))
+            ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, node = excluded.node,
+                epoch = excluded.epoch, expires_at = excluded.expires_at
+            """
+        )
+        return lease
+    }
+
+    /// Makes sure, inside a writing transaction, that the lease is still ours.
+    ///
+    /// - Throws: ``ControlStoreError`` with `storeLeaseLost`.
+    package func checkLease(_ lease: Lease) throws {
+        guard try self.lease()?.epoch == lease.epoch else { throw leaseLost }
+    }
+
+    /// Prolongs the lease if it is still ours.
+    ///
+    /// - Throws: ``ControlStoreError`` with `storeLeaseLost`.
+    package func renew(_ lease: Lease, until expiry: Timestamp) throws -> Lease {
+        let changed = try storage.execute(
+            "UPDATE \(control: "leases") SET expires_at = \(expiry) WHERE name = 'engine' AND epoch = \(lease.epoch)"
+        )
+        guard changed == 1 else { throw leaseLost }
+        return Lease(holder: lease.holder, node: lease.node, epoch: lease.epoch, expiresAt: expiry)
+    }
+
+    /// Gives the lease back if it is still ours.
+    ///
+    /// - Throws: ``StorageError``.
+    package func release(_ lease: Lease, now: Timestamp) throws {
+        try storage.execute(
+            "UPDATE \(control: "leases") SET expires_at = \(now) WHERE name = 'engine' AND epoch = \(lease.epoch)"
+        )
+    }
+
+    private var leaseLost: ControlStoreError {
+        ControlStoreError(
+            .storeLeaseLost, "cannot go on: another process has taken over the work on this database",
+            hint: "Look at \"keyturn status\" there; nothing was written here after the take-over."
+        )
+    }
+}
