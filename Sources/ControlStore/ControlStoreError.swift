@@ -1,3 +1,5 @@
+package import KeyModel
+
 /// Says why Keyturn's own records do not allow what was asked.
 package struct ControlStoreError: Error, Sendable {
     /// Stable names, the same in logs, JSON and scripts.
@@ -36,4 +38,9 @@ package struct ControlStoreError: Error, Sendable {
         self.hint = hint
         self.cause = cause
     }
+}
+
+extension ControlStoreError: CodedError {
+    /// The stable name of the code.
+    package var codeName: String { code.rawValue }
 }

@@ -1,3 +1,5 @@
+package import KeyModel
+
 /// Says why the database did not do what was asked.
 package struct StorageError: Error, Sendable {
     /// Stable names, the same in logs, JSON and scripts.
@@ -47,4 +49,9 @@ package struct StorageError: Error, Sendable {
 
     /// Whether the same call may succeed a moment later.
     package var isTransient: Bool { code == .storeBusy || code == .storeUnavailable }
+}
+
+extension StorageError: CodedError {
+    /// The stable name of the code.
+    package var codeName: String { code.rawValue }
 }

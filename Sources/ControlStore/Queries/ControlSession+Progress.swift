@@ -9,7 +9,7 @@ extension ControlSession {
         let rows = try storage.query(
             """
             SELECT column_id, phase, cursor, is_done, sweep, rows_read, rows_written, rows_missed, rows_skipped,
-                rows_quarantined, bytes_written, expected_rows
+                rows_quarantined, bytes_written, expected_rows, census
             FROM \(control: "run_progress") WHERE run_id = \(run) ORDER BY phase, column_id
             """
         )
@@ -24,15 +24,15 @@ extension ControlSession {
         try storage.execute(
             """
             INSERT INTO \(control: "run_progress") (run_id, column_id, phase, cursor, is_done, sweep, rows_read, rows_written,
-                rows_missed, rows_skipped, rows_quarantined, bytes_written, expected_rows)
+                rows_missed, rows_skipped, rows_quarantined, bytes_written, expected_rows, census)
             VALUES (\(run), \(progress.columnID), \(progress.phase.rawValue), \(progress.cursor?.encoded),
                 \(progress.isDone), \(progress.sweep), \(counts.read), \(counts.written), \(counts.missed),
-                \(counts.skipped), \(counts.quarantined), \(counts.bytes), \(progress.expectedRows))
+                \(counts.skipped), \(counts.quarantined), \(counts.bytes), \(progress.expectedRows), \(progress.census))
             ON CONFLICT (run_id, column_id, phase) DO UPDATE SET cursor = excluded.cursor, is_done = excluded.is_done,
                 sweep = excluded.sweep, rows_read = excluded.rows_read, rows_written = excluded.rows_written,
                 rows_missed = excluded.rows_missed, rows_skipped = excluded.rows_skipped,
                 rows_quarantined = excluded.rows_quarantined, bytes_written = excluded.bytes_written,
-                expected_rows = excluded.expected_rows
+                expected_rows = excluded.expected_rows, census = excluded.census
             """
         )
     }
@@ -101,7 +101,7 @@ extension ControlSession {
             columnID: try row.integer(0), phase: phase,
             cursor: try row.optional(2, SQLRow.blob).flatMap(RowKey.init(encoded:)),
             isDone: try row.integer(3) != 0, sweep: Int(try row.integer(4)), counts: counts,
-            expectedRows: try row.integer(11)
+            expectedRows: try row.integer(11), census: try row.optional(12, SQLRow.text)
         )
     }
 }

@@ -44,6 +44,8 @@ package enum RunState: String, Codable, Sendable {
     case done
     /// Finished, with values that could not be opened or that lie outside what was declared.
     case doneWithExceptions
+    /// Ended by an error before anything was changed.
+    case failed
     /// Ended before it was finished.
     case cancelled
     /// Stopped at something that needs a person; can be resumed.
@@ -163,11 +165,13 @@ package struct ColumnProgress: Hashable, Sendable {
     package var counts: RowCounts
     /// About how many rows there were when the phase began, for the display only.
     package var expectedRows: Int64
+    /// What the verification has counted so far, as JSON.
+    package var census: String?
 
     /// Makes the state at the beginning of a phase.
     package init(
         columnID: Int64, phase: RunPhase, cursor: RowKey? = nil, isDone: Bool = false, sweep: Int = 0,
-        counts: RowCounts = RowCounts(), expectedRows: Int64 = 0
+        counts: RowCounts = RowCounts(), expectedRows: Int64 = 0, census: String? = nil
     ) {
         self.columnID = columnID
         self.phase = phase
@@ -176,6 +180,7 @@ package struct ColumnProgress: Hashable, Sendable {
         self.sweep = sweep
         self.counts = counts
         self.expectedRows = expectedRows
+        self.census = census
     }
 }
 

@@ -169,3 +169,8 @@ public struct CoreError: Error, Hashable, Sendable {
         self.hint = hint
     }
 }
+
+extension CoreError: CodedError {
+    /// The stable name of the code.
+    public var codeName: String { code.rawValue }
+}

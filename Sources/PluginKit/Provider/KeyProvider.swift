@@ -154,3 +154,8 @@ public struct ProviderError: Error, Sendable {
         self.hint = hint
     }
 }
+
+extension ProviderError: CodedError {
+    /// The stable name of the code.
+    public var codeName: String { code.rawValue }
+}
