@@ -1,4 +1,4 @@
-package import KeyModel
+internal import KeyModel
 
 /// Says why Keyturn's own records do not allow what was asked.
 package struct ControlStoreError: Error, Sendable {

@@ -1,4 +1,4 @@
-package import KeyModel
+internal import KeyModel
 
 /// Says why the database did not do what was asked.
 package struct StorageError: Error, Sendable {
