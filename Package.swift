@@ -41,7 +41,7 @@ let package = Package(
             swiftSettings: strict
         ),
         .target(name: "StorageTesting", dependencies: ["KeyModel", "PluginKit", "Storage"], swiftSettings: strict),
-        .target(name: "ControlStore", dependencies: ["KeyModel", "PluginKit", "Storage"], swiftSettings: strict),
+        .target(name: "ControlStore", dependencies: ["COpenSSL", "KeyModel", "PluginKit", "Storage"], swiftSettings: strict),
         .target(
             name: "Providers", dependencies: ["KeyModel", "PluginKit", "ControlStore", "KR1", "COpenSSL"],
             swiftSettings: strict),

@@ -8,6 +8,9 @@ package protocol StorageEngine: Sendable {
     /// How windows are best divided.
     var tuning: BatchTuning { get }
 
+    /// Where bytes of overwritten values may remain on this engine, in words, for the proof.
+    var placesOfOldBytes: [String] { get }
+
     /// Runs statements that only read, on one consistent view, which ends with the call.
     ///
     /// - Throws: ``StorageError``, or what `body` throws.

@@ -1,0 +1,123 @@
+package import ControlStore
+internal import KeyModel
+internal import PluginKit
+package import Storage
+
+/// Counts what stands in a column by opening every value: first with the active key alone, then with the others.
+package struct CensusTaker: Sendable {
+    private let column: ColumnRecord
+    private let keyring: OpenedKeyring
+    private let namespace: String
+
+    /// Prepares to count a column.
+    package init(column: ColumnRecord, keyring: OpenedKeyring, namespace: String) {
+        self.column = column
+        self.keyring = keyring
+        self.namespace = namespace
+    }
+
+    /// A window counted, and where it ended.
+    package struct Step: Sendable {
+        /// The last row's key; nil where there was no row.
+        package let cursor: RowKey?
+        /// Whether the end was reached.
+        package let isLast: Bool
+    }
+
+    /// Counts the next window after a row.
+    ///
+    /// - Throws: ``StorageError``.
+    package func count(after cursor: RowKey?, on engine: any StorageEngine, into census: inout ColumnCensus) async throws -> Step {
+        let request = WindowRequest(
+            target: column.target(readsBack: false), scope: .all, after: cursor, rowLimit: engine.tuning.windowRows,
+            skipsNull: false
+        )
+        let window = try await engine.read { try $0.readWindow(request) }
+        let verdicts = await parallelMap(window.rows) { judge($0) }
+        for (row, verdict) in zip(window.rows, verdicts) { tally(row, verdict, into: &census) }
+        return Step(cursor: window.rows.last?.key ?? cursor, isLast: window.isLast)
+    }
+
+    private enum Verdict: Sendable {
+        case null, empty, active, plaintext
+        case old(KeyID)
+        case foreign
+        case unopenable(String)
+    }
+
+    private func judge(_ rows: [StoredRow]) -> [Verdict] {
+        var verdicts = [Verdict](repeating: .null, count: rows.count)
+        var sealed: [Int] = []
+        for (index, row) in rows.enumerated() {
+            switch keyring.core.inspect(row.value) {
+            case .null: break
+            case .empty: verdicts[index] = .empty
+            case .plaintext: verdicts[index] = .plaintext
+            case .foreign: verdicts[index] = .foreign
+            case .mine: sealed.append(index)
+            }
+        }
+        let items = sealed.map { SealedItem(rows[$0].value, context: context(of: rows[$0])) }
+        let isActive = openWithActive(items)
+        let rest = sealed.indices.filter { !isActive[$0] }
+        for (position, isOpen) in isActive.enumerated() where isOpen { verdicts[sealed[position]] = .active }
+        for (result, position) in zip(keyring.core.open(rest.map { items[$0] }), rest) {
+            verdicts[sealed[position]] = switch result {
+            case .success(let opened): .old(opened.key)
+            case .failure(let failure): .unopenable(failure.rawValue)
+            }
+        }
+        return verdicts
+    }
+
+    private func openWithActive(_ items: [SealedItem]) -> [Bool] {
+        guard let core = keyring.activeCore else { return items.map { _ in false } }
+        return core.open(items).map { result in
+            if case .success = result { true } else { false }
+        }
+    }
+
+    private func tally(_ row: StoredRow, _ verdict: Verdict, into census: inout ColumnCensus) {
+        census.rows += 1
+        switch verdict {
+        case .null: census.null += 1
+        case .empty: census.empty += 1
+        default: row.isMatching ? tallyInside(row, verdict, into: &census) : tallyOutside(row, verdict, into: &census)
+        }
+        if !row.isMatching { census.outside.rows += 1 }
+    }
+
+    private func tallyInside(_ row: StoredRow, _ verdict: Verdict, into census: inout ColumnCensus) {
+        switch verdict {
+        case .null, .empty: break
+        case .active: census.active += 1
+        case .old(let key):
+            census.old[key.description, default: 0] += 1
+            census.note(row.key.description, "sealed under key \(key)")
+        case .plaintext:
+            guard column.declaration.plaintext != .keep else { return }
+            census.plaintext += 1
+            census.note(row.key.description, "not sealed")
+        case .foreign:
+            census.unopenable += 1
+            census.note(row.key.description, "sealed in another format")
+        case .unopenable(let reason):
+            census.unopenable += 1
+            census.note(row.key.description, "does not open: \(reason)")
+        }
+    }
+
+    private func tallyOutside(_ row: StoredRow, _ verdict: Verdict, into census: inout ColumnCensus) {
+        switch verdict {
+        case .null, .empty: break
+        case .active: census.outside.active += 1
+        case .old(let key):
+            census.outside.old += 1
+            census.note(row.key.description, "sealed under key \(key), but outside of \"where\", so it stays as it is")
+        case .plaintext: census.outside.plaintext += 1
+        case .foreign, .unopenable: census.outside.foreign += 1
+        }
+    }
+
+    private func context(of row: StoredRow) -> ValueContext { column.context(namespace: namespace, key: row.key) }
+}

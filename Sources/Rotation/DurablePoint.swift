@@ -1,0 +1,29 @@
+/// The instants after which something has become durable; tests kill the process at each of them.
+package enum DurablePoint: String, CaseIterable, Sendable {
+    /// The run is recorded.
+    case runRecorded
+    /// A fence stands.
+    case fenceInstalled
+    /// The new version and its wrapped copy are committed.
+    case keyCommitted
+    /// The run has moved to another phase.
+    case phaseRecorded
+    /// The new version is active.
+    case keyActivated
+    /// A batch of rows is committed with its progress.
+    case batchCommitted
+    /// Rows that someone else wrote first were tried again.
+    case missesCommitted
+    /// A column is rewritten to its end.
+    case columnFinished
+    /// A sweep over a column is finished.
+    case sweepFinished
+    /// A window of rows is verified.
+    case windowVerified
+    /// The proof is kept.
+    case proofKept
+    /// The old versions are retired.
+    case keysRetired
+    /// The run is finished.
+    case runFinished
+}

@@ -1,0 +1,41 @@
+internal import ControlStore
+internal import Storage
+package import KeyModel
+
+extension RotationEngine {
+    /// Counts every value of the keyrings' columns by opening it; changes nothing and needs no lease.
+    ///
+    /// - Parameters:
+    ///   - keyring: The keyring; nil for all.
+    ///   - interrupt: Raised to stop; what was counted so far is thrown away.
+    ///   - report: Told the column and the rows counted in it after each window.
+    /// - Returns: A census a keyring, by name; nil when it was interrupted.
+    /// - Throws: ``RotationError`` with `keyNotUnwrapped`, or ``StorageError``.
+    package func census(
+        of keyring: Name?, interrupt: Interrupt = Interrupt(),
+        report: @Sendable (_ column: String, _ rows: Int64) -> Void = { _, _ in }
+    ) async throws -> [Census]? {
+        let (records, columns) = try await context.control.read { session in
+            (try keyring.map { [try session.keyring($0)] } ?? session.keyrings(), try session.columns())
+        }
+        var result: [Census] = []
+        for record in records {
+            let opened = try await keys.open(record, with: context.cores, instance: instance.id, forRewrite: true)
+            var census = Census(keyring: record.keyring.name.description, activeKey: opened.active?.description, columns: [])
+            for column in columns where column.isDeclared && column.declaration.keyring == record.keyring.name {
+                let name = column.declaration.path.description
+                var count = ColumnCensus(column: name)
+                let taker = CensusTaker(column: column, keyring: opened, namespace: instance.namespace)
+                var step = CensusTaker.Step(cursor: nil, isLast: false)
+                while !step.isLast {
+                    if interrupt.isSet { return nil }
+                    step = try await taker.count(after: step.cursor, on: context.engine, into: &count)
+                    report(name, count.rows)
+                }
+                census.columns.append(count)
+            }
+            result.append(census)
+        }
+        return result
+    }
+}

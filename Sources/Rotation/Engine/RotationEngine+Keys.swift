@@ -1,0 +1,162 @@
+package import ControlStore
+package import KeyModel
+package import PluginKit
+
+/// The forms in which an application keeps its keys.
+package enum KeyListForm: String, CaseIterable, Sendable {
+    /// One key a line.
+    case lines
+    /// Keys in one line, separated by commas, the one that seals first, as Airflow's `fernet_key` has them.
+    case fernetList = "fernet-list"
+
+    var separator: UInt8 { self == .lines ? UInt8(ascii: "\n") : UInt8(ascii: ",") }
+}
+
+extension RotationEngine {
+    /// Takes over the keys that an application has used so far: the first seals from now on, the others only open.
+    ///
+    /// - Parameters:
+    ///   - text: The keys in their form; kept in locked memory throughout.
+    ///   - keyring: A declared keyring without any version.
+    ///   - core: What the caller believes its core to be; nil asks for no check.
+    /// - Returns: The ids, the active one first.
+    /// - Throws: ``RotationError`` with `callerRequestInvalid`, ``CoreError`` with `callerKeyMalformed`, or a provider's error.
+    package func importKeys(
+        _ text: borrowing SecretBytes, form: KeyListForm, into keyring: Name, core: String?
+    ) async throws -> [KeyID] {
+        try await requireCurrent()
+        let parts = Self.split(text, by: form)
+        let record = try await context.control.read { try $0.keyring(keyring) }
+        try refuseImport(into: record, core: core, count: parts.count)
+        let type = try context.cores.core(record.keyring.core)
+        var taken = try await context.control.read { try $0.keyIDs() }
+        var random = SystemRandomNumberGenerator()
+        var keys: [KeyMaterial] = []
+        for part in parts {
+            let id = KeyID.random(avoiding: taken, using: &random)
+            taken.insert(id)
+            let secret = try part.withSecret { try type.importMaterial($0, options: record.options) }
+            keys.append(KeyMaterial(id: id, secret: secret))
+        }
+        try await store(keys, of: record, with: try type.init(options: record.options, keys: keys))
+        return keys.map(\.id)
+    }
+
+    /// Writes a keyring's keys in the form in which an application keeps them.
+    ///
+    /// Before a run's activation the new key comes last, since the application must only be able to open with it; from then on first.
+    ///
+    /// - Returns: One line, in locked memory.
+    /// - Throws: ``RotationError`` with `keyNotActive` or `keyNotUnwrapped`.
+    package func exportKeys(of keyring: Name, form: KeyListForm) async throws -> SecretBytes {
+        let record = try await context.control.read { try $0.keyring(keyring) }
+        let type = try context.cores.core(record.keyring.core)
+        let versions = record.keyring.versions
+        let open = versions.filter { $0.state.mayOpen && $0.retiredAt == nil }
+        let ordered = open.filter { $0.state == .active } + open.filter { $0.state != .active }.reversed()
+            + versions.filter { $0.state == .preActivation }
+        guard !ordered.isEmpty else {
+            throw RotationError(.keyNotActive, "keyring \"\(keyring)\" has no key to export")
+        }
+        var texts: [KeyMaterial] = []
+        for version in ordered {
+            let material = try await keys.material(of: version.id, in: keyring, instance: instance.id)
+            let text = try material.withSecret { try type.exportMaterial($0, options: record.options) }
+            texts.append(KeyMaterial(id: version.id, secret: text))
+        }
+        return Self.join(texts, by: form)
+    }
+
+    /// The keyrings, by name.
+    ///
+    /// - Throws: ``StorageError`` or ``ControlStoreError``.
+    package func keyrings() async throws -> [KeyringRecord] { try await context.control.read { try $0.keyrings() } }
+
+    /// A keyring with the moves and the reserved seals of each of its versions.
+    ///
+    /// - Throws: ``ControlStoreError`` with `callerNotFound`.
+    package func keyring(_ name: Name) async throws -> (record: KeyringRecord, moves: [KeyMove], seals: [KeyID: Int64]) {
+        try await context.control.read { session in
+            let record = try session.keyring(name)
+            let ids = record.keyring.versions.map(\.id)
+            let seals = try ids.map { ($0, try session.sealsReserved(of: $0)) }
+            return (record, try ids.flatMap { try session.moves(of: $0) }, Dictionary(uniqueKeysWithValues: seals))
+        }
+    }
+
+    private func refuseImport(into record: KeyringRecord, core: String?, count: Int) throws {
+        let name = record.keyring.name
+        let why: String? =
+            if count == 0 { "there is no key in the input" }
+            else if let core, core != record.keyring.core { "it is declared with core \"\(record.keyring.core)\", not \"\(core)\"" }
+            else if !record.keyring.versions.isEmpty { "it has keys already" }
+            else { nil }
+        guard let why else { return }
+        throw RotationError(
+            .callerRequestInvalid, "cannot import into keyring \"\(name)\": \(why)",
+            hint: record.keyring.versions.isEmpty ? nil : "Declare a new keyring for keys from elsewhere."
+        )
+    }
+
+    private func store(_ imported: [KeyMaterial], of record: KeyringRecord, with core: any EncryptionCore) async throws {
+        var wraps: [WrapRecord] = []
+        for material in imported {
+            wraps.append(
+                try await keys.wrap(
+                    material, for: record.keyring.name, provider: record.provider, instance: instance.id, at: context.now()
+                )
+            )
+        }
+        let canaries = try imported.map { try Canary.seal($0.id, with: core) }
+        let made = wraps
+        try await context.control.write { [context] session in
+            let now = context.now()
+            for (number, wrap) in made.enumerated() {
+                let version = number == 0
+                    ? KeyVersion(id: wrap.key, state: .active, createdAt: now, activatedAt: now)
+                    : KeyVersion(id: wrap.key, state: .deactivated, createdAt: now, deactivatedAt: now)
+                try session.insert(
+                    version, of: record.keyring.name, wrap: wrap, origin: .imported, actor: context.actor, reason: "import"
+                )
+                try session.setCanary(canaries[number], of: wrap.key)
+            }
+        }
+        for material in imported {
+            try await keys.proveStored(material, keyring: record.keyring.name, instance: instance.id)
+        }
+    }
+
+    private static func split(_ text: borrowing SecretBytes, by form: KeyListForm) -> [KeyMaterial] {
+        let placeholder = KeyID(1)
+        return text.withExposedBytes { bytes in
+            bytes.split(separator: form.separator).compactMap { part in
+                let trimmed = part.drop(while: Self.isBlank).reversed().drop(while: Self.isBlank)
+                guard !trimmed.isEmpty, let placeholder else { return nil }
+                return KeyMaterial(id: placeholder, secret: SecretBytes(count: trimmed.count) { room in
+                    for (index, byte) in trimmed.reversed().enumerated() { room[index] = byte }
+                })
+            }
+        }
+    }
+
+    private static func join(_ texts: [KeyMaterial], by form: KeyListForm) -> SecretBytes {
+        let count = texts.reduce(0) { $0 + $1.count } + texts.count - 1
+        return SecretBytes(count: count) { room in
+            var at = 0
+            for text in texts {
+                if at > 0 {
+                    room[at] = form.separator
+                    at += 1
+                }
+                text.withExposedBytes { bytes in
+                    for byte in bytes {
+                        room[at] = byte
+                        at += 1
+                    }
+                }
+            }
+        }
+    }
+
+    private static func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0D).contains(byte) }
+}

@@ -1,0 +1,184 @@
+package import ControlStore
+package import KeyModel
+internal import Logging
+internal import Storage
+
+/// How a run is to be driven.
+package struct DriveOptions: Sendable {
+    /// Raised to stop after the batch in hand.
+    package var interrupt: Interrupt
+    /// How fast rows may be rewritten.
+    package var throttle: Throttle
+    /// Whether a paused or waiting run is waited for; otherwise driving it ends there.
+    package var waitsForPeople: Bool
+    /// Told of every move.
+    package var report: @Sendable (RunSnapshot) -> Void
+
+    /// Makes options.
+    package init(
+        interrupt: Interrupt = Interrupt(), throttle: Throttle = Throttle(), waitsForPeople: Bool = true,
+        report: @escaping @Sendable (RunSnapshot) -> Void = { _ in }
+    ) {
+        self.interrupt = interrupt
+        self.throttle = throttle
+        self.waitsForPeople = waitsForPeople
+        self.report = report
+    }
+}
+
+extension RotationEngine {
+    /// Records a run after its plan; drives nothing yet.
+    ///
+    /// An emergency run cancels the routine run that is open and takes over its rows.
+    ///
+    /// - Throws: ``RotationError`` with `callerPolicyForbids` for a plan with refusals, or `callerRunOpen`.
+    package func start(_ plan: Plan, for request: PlanRequest) async throws -> RunRecord {
+        try await requireCurrent()
+        guard plan.refusals.isEmpty else {
+            throw RotationError(
+                .callerPolicyForbids, "cannot \(plan.kind) \"\(plan.keyring)\": \(plan.refusals.joined(separator: "; "))",
+                hint: "Nothing was changed."
+            )
+        }
+        if request.urgency == .emergency { try await cancelOpenRun() }
+        let text = try plan.encoded()
+        let now = context.now()
+        let run = try await context.control.write { [context, configurationHash] session in
+            if let open = try session.openRun() {
+                throw RotationError(
+                    .callerRunOpen, "run \(open.id) of \"\(open.keyring)\" is open: \(open.phase.rawValue), \(open.state.rawValue)",
+                    hint: "Resume it with \"keyturn run resume \(open.id)\", or cancel it with \"keyturn run cancel \(open.id)\"."
+                )
+            }
+            let columns = try session.columns().filter { $0.isDeclared && $0.declaration.keyring == request.keyring }
+            let ids = request.columnIDs ?? columns.map(\.id)
+            let run = try session.insertRun { id in
+                RunRecord(
+                    id: id, kind: request.kind, urgency: request.urgency, keyring: request.keyring, columnIDs: ids,
+                    phase: .planned, state: .open, plan: text, planHash: plan.hash, configurationHash: configurationHash,
+                    actor: context.actor, startedAt: now, updatedAt: now
+                )
+            }
+            try session.addStep("started by \(context.actor)", in: .planned, of: run.id, at: now)
+            return run
+        }
+        context.reached(.runRecorded)
+        return run
+    }
+
+    /// Drives a run to its end, or to where it must stop.
+    ///
+    /// - Returns: The run as it was left.
+    /// - Throws: ``ControlStoreError`` with `storeLeaseHeld`, or what stopped the run; its record says why.
+    /// - Important: Cancelling, or raising the interrupt, stops after the batch in hand.
+    package func drive(_ id: Int64, _ options: DriveOptions) async throws -> RunRecord {
+        try await requireCurrent()
+        let lease = try await LeaseKeeper(taking: context)
+        let runner = Runner(
+            context: context, keys: keys, instance: instance, planner: planner, lease: lease, interrupt: options.interrupt,
+            throttle: options.throttle, waitsForPeople: options.waitsForPeople, report: options.report
+        )
+        do {
+            let run = try await runner.drive(id)
+            try await lease.release()
+            return run
+        } catch {
+            do { try await lease.release() } catch { context.logger.debug("lease not given back; it ends by itself") }
+            throw error
+        }
+    }
+
+    /// The runs, newest first.
+    ///
+    /// - Throws: ``StorageError`` or ``ControlStoreError``.
+    package func runs() async throws -> [RunRecord] { try await context.control.read { try $0.runs() } }
+
+    /// One run with everything recorded of it.
+    ///
+    /// - Throws: ``ControlStoreError`` with `callerNotFound`.
+    package func runHistory(_ id: Int64) async throws -> RunHistory {
+        try await context.control.read { session in
+            RunHistory(
+                run: try session.run(id), steps: try session.steps(of: id), progress: try session.progress(of: id),
+                columns: try session.columns(), quarantined: try session.quarantined(run: id),
+                quarantineCount: try session.quarantineCount(run: id), acknowledgements: try session.acknowledgements(of: id)
+            )
+        }
+    }
+
+    /// Asks a run to pause or to cancel at its next batch; the process that drives it does so.
+    ///
+    /// - Throws: ``ControlStoreError`` with `callerNotFound`, or ``RotationError`` with `callerRunState`.
+    package func ask(_ request: RunRequest, of id: Int64) async throws {
+        try await context.control.write { session in
+            let run = try session.run(id)
+            guard run.state.isOpen else {
+                throw RotationError(.callerRunState, "run \(id) is over: \(run.state.rawValue)")
+            }
+            try session.setRequest(request, of: id)
+        }
+    }
+
+    /// Whether some process drives runs on the database now.
+    ///
+    /// - Throws: ``StorageError``.
+    package func liveLease() async throws -> Lease? {
+        let now = context.now()
+        return try await context.control.read { try $0.lease() }.flatMap { $0.expiresAt > now ? $0 : nil }
+    }
+
+    /// Records that a consumer can go along with a run.
+    ///
+    /// - Throws: ``RotationError`` with `callerNotFound` for an unknown consumer, or `callerRunState`.
+    package func acknowledge(run id: Int64, consumer: Name) async throws -> AcknowledgementStage {
+        try await context.control.write { [context] session in
+            let run = try session.run(id)
+            let record = try session.keyring(run.keyring)
+            guard record.consumers.contains(consumer) else {
+                throw RotationError(
+                    .callerNotFound, "keyring \"\(run.keyring)\" has no consumer \"\(consumer)\"",
+                    hint: "Its consumers are \(record.consumers.map(\.description).joined(separator: ", "))."
+                )
+            }
+            guard run.state.isOpen, run.phase == .publish || run.phase == .activate else {
+                throw RotationError(
+                    .callerRunState, "run \(id) waits for no consumer: it is \(run.state.rawValue) in \(run.phase.rawValue)"
+                )
+            }
+            let stage: AcknowledgementStage = run.phase == .publish ? .opens : .seals
+            let given = Acknowledgement(consumer: consumer, stage: stage, at: context.now(), actor: context.actor)
+            try session.acknowledge(given, run: id)
+            try session.addStep("\(consumer) acknowledged: \(stage.rawValue)", in: run.phase, of: id, at: given.at)
+            return stage
+        }
+    }
+
+    /// Cancels the run that is open, by its driver if one lives, directly otherwise.
+    private func cancelOpenRun() async throws {
+        guard let open = try await context.control.read({ try $0.openRun() }) else { return }
+        guard open.urgency == .routine else { return }
+        try await ask(.cancel, of: open.id)
+        while try await liveLease() != nil {
+            guard try await context.control.read({ try $0.run(open.id).state.isOpen }) else { return }
+            try await Task.sleep(for: .milliseconds(100))
+        }
+        _ = try await drive(open.id, DriveOptions(waitsForPeople: false))
+    }
+}
+
+/// One run with everything recorded of it.
+package struct RunHistory: Sendable {
+    /// The run.
+    package let run: RunRecord
+    /// Its steps, oldest first.
+    package let steps: [RunStep]
+    /// Its progress by phase and column.
+    package let progress: [ColumnProgress]
+    /// The columns that the numbers stand for.
+    package let columns: [ColumnRecord]
+    /// The first values that it quarantined, and how many there are.
+    package let quarantined: [QuarantineRecord]
+    package let quarantineCount: Int64
+    /// What consumers acknowledged.
+    package let acknowledgements: [Acknowledgement]
+}

@@ -1,0 +1,150 @@
+internal import ControlStore
+internal import Storage
+internal import KeyModel
+
+/// What stands where, and what needs someone.
+package struct Status: Hashable, Codable, Sendable {
+    /// A version of a keyring.
+    package struct Version: Hashable, Codable, Sendable {
+        /// The id and the state.
+        package let id: String
+        package let state: String
+        /// When it was made, became active, and was found unused.
+        package let createdAt: String
+        package let activatedAt: String?
+        package let retiredAt: String?
+        /// Seals reserved under it.
+        package let sealsReserved: Int64
+    }
+
+    /// A keyring.
+    package struct Ring: Hashable, Codable, Sendable {
+        /// The name, its core and its provider.
+        package let name: String
+        package let core: String
+        package let provider: String
+        /// Its versions, oldest first.
+        package let versions: [Version]
+        /// What makes a rotation due now, in words.
+        package let due: [String]
+        /// Values under older keys, in rows that runs rewrite, and outside of them; nil where they were not counted.
+        package let underOldKeys: Int64?
+        package let underOldKeysOutside: Int64?
+        /// Values that do not open or should be sealed; nil where they were not counted.
+        package let exceptions: Int64?
+        /// The first rows that stand out.
+        package let findings: [ColumnFinding]
+    }
+
+    /// A row that stands out.
+    package struct ColumnFinding: Hashable, Codable, Sendable {
+        /// Its column and key.
+        package let column: String
+        package let row: String
+        /// What it is.
+        package let what: String
+    }
+
+    /// The instance, its database, and how far it is.
+    package let instance: String
+    package let database: String
+    package let namespace: String
+    package let epoch: Int64
+    /// When the root key was last exported for safe-keeping.
+    package let escrowedAt: String?
+    /// The keyrings.
+    package let keyrings: [Ring]
+    /// The run that is open, in words; nil where there is none.
+    package let openRun: String?
+    /// Who works on the database now.
+    package let lease: String?
+    /// What needs someone: the database was set back, a key is overdue, values lie under old keys.
+    package let problems: [String]
+    /// What is good to know.
+    package let notes: [String]
+}
+
+extension RotationEngine {
+    /// Says what stands where; counts every value unless told not to.
+    ///
+    /// - Parameters:
+    ///   - counts: Whether values are opened and counted.
+    ///   - interrupt: Raised to stop counting.
+    /// - Throws: ``RotationError`` with `keyNotUnwrapped`, ``ControlStoreError`` or ``StorageError``.
+    package func status(counts: Bool, interrupt: Interrupt = Interrupt()) async throws -> Status? {
+        var problems: [String] = []
+        do { try await requireCurrent() } catch let error as ControlStoreError {
+            problems.append(error.message + "; " + (error.hint ?? ""))
+        }
+        var censuses: [Census] = []
+        if counts {
+            guard let counted = try await census(of: nil, interrupt: interrupt) else { return nil }
+            censuses = counted
+        }
+        let (records, columns, openRun) = try await context.control.read { session in
+            (try session.keyrings(), try session.columns(), try session.openRun())
+        }
+        var rings: [Status.Ring] = []
+        for record in records {
+            let ring = try await self.ring(record, censuses.first { $0.keyring == record.keyring.name.description })
+            rings.append(ring)
+            problems += ring.due.map { "keyring \"\(ring.name)\": \($0)" } + Self.problems(of: ring)
+        }
+        let undeclared = columns.filter { !$0.isDeclared }.map { "column \"\($0.declaration.path)\" is no longer declared" }
+        let escrow = instance.escrowedAt == nil ? ["root.key was never exported for safe-keeping"] : []
+        return Status(
+            instance: instance.id, database: context.engine.description, namespace: instance.namespace, epoch: instance.epoch,
+            escrowedAt: instance.escrowedAt?.description, keyrings: rings,
+            openRun: openRun.map { "run \($0.id): \($0.kind.rawValue) \"\($0.keyring)\", \($0.phase.rawValue), \($0.state.rawValue)" },
+            lease: try await liveLease()?.holder, problems: problems, notes: undeclared + escrow
+        )
+    }
+
+    private func ring(_ record: KeyringRecord, _ census: Census?) async throws -> Status.Ring {
+        let ring = record.keyring
+        let seals = try await context.control.read { session in
+            try ring.versions.map { try session.sealsReserved(of: $0.id) }
+        }
+        let versions = zip(ring.versions, seals).map { version, seals in
+            Status.Version(
+                id: version.id.description, state: version.state.rawValue, createdAt: version.createdAt.description,
+                activatedAt: version.activatedAt?.description, retiredAt: version.retiredAt?.description, sealsReserved: seals
+            )
+        }
+        let activeSeals = zip(ring.versions, seals).first { $0.0.state == .active }?.1 ?? 0
+        return Status.Ring(
+            name: ring.name.description, core: ring.core, provider: record.provider.description, versions: versions,
+            due: due(ring, seals: activeSeals), underOldKeys: census.map { $0.columns.reduce(0) { $0 + $1.left } },
+            underOldKeysOutside: census.map { $0.columns.reduce(0) { $0 + $1.outside.old } },
+            exceptions: census.map { $0.columns.reduce(0) { $0 + $1.unopenable + $1.plaintext } },
+            findings: (census?.columns ?? []).flatMap { column in
+                column.findings.map { Status.ColumnFinding(column: column.column, row: $0.row, what: $0.what) }
+            }
+        )
+    }
+
+    private func due(_ ring: Keyring, seals: Int64) -> [String] {
+        guard let active = ring.active else { return [] }
+        var due: [String] = []
+        if let maxAge = ring.policy.maxAge, let since = active.activatedAt {
+            let age = context.now().since(since)
+            if age > maxAge { due.append("the active key is \(age.durationText) old, its limit is \(maxAge.durationText)") }
+        }
+        if let maxSeals = ring.policy.maxSeals, UInt64(clamping: seals) >= maxSeals {
+            due.append("the active key has used \(seals) seals, its limit is \(maxSeals)")
+        }
+        return due
+    }
+
+    private static func problems(of ring: Status.Ring) -> [String] {
+        var problems: [String] = []
+        if let left = ring.underOldKeys, left > 0 { problems.append("keyring \"\(ring.name)\": \(left) values lie under older keys") }
+        if let outside = ring.underOldKeysOutside, outside > 0 {
+            problems.append("keyring \"\(ring.name)\": \(outside) values lie under older keys outside of \"where\"")
+        }
+        if let exceptions = ring.exceptions, exceptions > 0 {
+            problems.append("keyring \"\(ring.name)\": \(exceptions) values do not open or are not sealed")
+        }
+        return problems
+    }
+}

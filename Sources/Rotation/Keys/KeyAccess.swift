@@ -1,0 +1,102 @@
+package import ControlStore
+package import KeyModel
+package import PluginKit
+
+/// Makes, wraps and unwraps key versions; keeps what is unwrapped for as long as the process works.
+package actor KeyAccess {
+    private let control: ControlStore
+    private let providers: [Name: any KeyProvider]
+    private var unwrapped: [KeyID: KeyMaterial] = [:]
+
+    /// How long a provider may take for one call.
+    private static let deadline = Duration.seconds(10)
+
+    /// Reaches keys through their providers.
+    package init(control: ControlStore, providers: [Name: any KeyProvider]) {
+        self.control = control
+        self.providers = providers
+    }
+
+    /// The material of a version, unwrapped by the first of its wrapped copies that can be.
+    ///
+    /// - Throws: ``RotationError`` with `keyNotUnwrapped`, whose cause is the provider's error.
+    package func material(of key: KeyID, in keyring: Name, instance: String) async throws -> KeyMaterial {
+        if let known = unwrapped[key] { return known }
+        let wraps = try await control.read { try $0.wraps(of: key) }
+        var cause: (any Error)?
+        for wrap in wraps {
+            do {
+                let material = try await unwrap(wrap, keyring: keyring, instance: instance)
+                unwrapped[key] = material
+                return material
+            } catch {
+                cause = error
+            }
+        }
+        let why = (cause as? any CodedError).map(\.message) ?? "it has no wrapped copy"
+        throw RotationError(
+            .keyNotUnwrapped, "cannot unwrap key \(key) of \"\(keyring)\": \(why)", hint: (cause as? any CodedError)?.hint,
+            cause: cause
+        )
+    }
+
+    /// Wraps material for a version, unwraps it again, and compares.
+    ///
+    /// - Throws: ``ProviderError``, or ``RotationError`` with `internalReadBackDiffers`.
+    package func wrap(
+        _ material: KeyMaterial, for keyring: Name, provider: Name, instance: String, at time: Timestamp
+    ) async throws -> WrapRecord {
+        let binding = WrapBinding(instance: instance, keyring: keyring, key: material.id)
+        let call = ProviderCall(deadline: Self.deadline, idempotencyKey: "wrap-\(material.id)")
+        let wrapped = try await self.provider(provider).wrap(material, binding: binding, call)
+        let record = WrapRecord(key: material.id, provider: provider, wrapped: wrapped, createdAt: time)
+        try await prove(record, holds: material, keyring: keyring, instance: instance)
+        return record
+    }
+
+    /// Makes sure that what the database holds for a version unwraps to the same material.
+    ///
+    /// - Throws: ``RotationError`` with `internalReadBackDiffers` or `keyNotUnwrapped`.
+    package func proveStored(_ material: KeyMaterial, keyring: Name, instance: String) async throws {
+        let wraps = try await control.read { try $0.wraps(of: material.id) }
+        guard !wraps.isEmpty else {
+            throw RotationError(.keyNotUnwrapped, "key \(material.id) of \"\(keyring)\" has no wrapped copy in the database")
+        }
+        for wrap in wraps { try await prove(wrap, holds: material, keyring: keyring, instance: instance) }
+        unwrapped[material.id] = material
+    }
+
+    /// Forgets everything that is unwrapped.
+    package func dropCache() { unwrapped = [:] }
+
+    /// The provider of this name.
+    ///
+    /// - Throws: ``RotationError`` with `callerNotFound`.
+    package func provider(_ name: Name) throws -> any KeyProvider {
+        guard let provider = providers[name] else {
+            throw RotationError(
+                .callerNotFound, "there is no provider \"\(name)\"",
+                hint: "The providers are \(providers.keys.sorted().map(\.description).joined(separator: ", "))."
+            )
+        }
+        return provider
+    }
+
+    private func prove(_ wrap: WrapRecord, holds material: KeyMaterial, keyring: Name, instance: String) async throws {
+        let again = try await unwrap(wrap, keyring: keyring, instance: instance)
+        let isSame = material.withSecret { first in again.withSecret { first.isEqual(to: $0) } }
+        guard isSame else {
+            throw RotationError(
+                .internalReadBackDiffers, "provider \"\(wrap.provider)\" gave back other material for key \(wrap.key)",
+                hint: "Nothing was committed. Test the provider before you try again."
+            )
+        }
+    }
+
+    private func unwrap(_ wrap: WrapRecord, keyring: Name, instance: String) async throws -> KeyMaterial {
+        let binding = WrapBinding(instance: instance, keyring: keyring, key: wrap.key)
+        let call = ProviderCall(deadline: Self.deadline, idempotencyKey: "unwrap-\(wrap.key)")
+        let secret = try await provider(wrap.provider).unwrap(wrap.wrapped, binding: binding, call)
+        return KeyMaterial(id: wrap.key, secret: secret)
+    }
+}

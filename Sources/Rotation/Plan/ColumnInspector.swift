@@ -1,0 +1,119 @@
+internal import ControlStore
+internal import KeyModel
+internal import PluginKit
+internal import Storage
+
+/// Holds a declared column against the database: what stands against rewriting it, and what to know before.
+struct ColumnInspection: Sendable {
+    let column: ColumnRecord
+    let table: TableDescription?
+    let refusals: [String]
+    let warnings: [String]
+
+    /// Whether what was stored must be compared before commit.
+    var readsBack: Bool { table.map { !$0.triggers.isEmpty } ?? false }
+
+    /// What the plan's hash covers of this column.
+    var structure: String {
+        let described = table.map { table in
+            [
+                table.column(column.declaration.path.column)?.declaredType ?? "-", table.uniqueKeys.description,
+                table.triggers.map(\.definition).description, column.declaration.key.description,
+            ].joined(separator: "|")
+        }
+        let declaration = column.declaration
+        return [
+            column.logicalName, declaration.path.description, declaration.predicate ?? "-",
+            String(declaration.context.rawValue), declaration.plaintext.rawValue, described ?? "missing",
+        ].joined(separator: "|")
+    }
+}
+
+/// Inspects columns; reads the catalogue only.
+struct ColumnInspector {
+    let session: any StorageSession
+    let descriptor: CoreDescriptor
+    let core: any EncryptionCore
+
+    /// Holds a column against the database.
+    func inspect(_ column: ColumnRecord) throws -> ColumnInspection {
+        let path = column.declaration.path
+        guard let table = try session.describe(path.table) else {
+            return finding(column, nil, refusals: ["table \"\(path.table)\" is not there"])
+        }
+        guard let description = table.column(path.column) else {
+            return finding(column, table, refusals: ["table \"\(path.table)\" has no column \"\(path.column)\""])
+        }
+        var refusals = keyRefusals(column, table) + valueRefusals(column, table, description)
+        if let predicate = column.declaration.predicate {
+            do {
+                try session.checkPredicate(predicate, on: path.table)
+            } catch let error as StorageError {
+                refusals.append("\"where\" of \"\(path)\": \(error.message)")
+            }
+        }
+        return finding(column, table, refusals: refusals, warnings: warnings(column, table, description))
+    }
+
+    private func finding(
+        _ column: ColumnRecord, _ table: TableDescription?, refusals: [String], warnings: [String] = []
+    ) -> ColumnInspection {
+        ColumnInspection(column: column, table: table, refusals: refusals, warnings: warnings)
+    }
+
+    private func keyRefusals(_ column: ColumnRecord, _ table: TableDescription) -> [String] {
+        let key = column.declaration.key
+        guard !key.isEmpty else {
+            return ["table \"\(table.name)\" has no primary key; name columns that are unique and never null as \"key\""]
+        }
+        let missing = key.filter { table.column($0) == nil }
+        guard missing.isEmpty else { return missing.map { "table \"\(table.name)\" has no column \"\($0)\" for its key" } }
+        let wanted = Set(key.map { $0.lowercased() })
+        let isUnique = ([table.primaryKey] + table.uniqueKeys).contains { unique in
+            !unique.isEmpty && Set(unique.map { $0.lowercased() }).isSubset(of: wanted)
+        }
+        return isUnique ? [] : ["\(key.joined(separator: ", ")) is no unique key of table \"\(table.name)\""]
+    }
+
+    private func valueRefusals(
+        _ column: ColumnRecord, _ table: TableDescription, _ description: ColumnDescription
+    ) -> [String] {
+        let name = description.name
+        let place = "column \"\(column.declaration.path)\""
+        var refusals: [String] = []
+        if (table.primaryKey + column.declaration.key).contains(where: { $0.lowercased() == name.lowercased() }) {
+            refusals.append("\(place) is part of the key")
+        }
+        if table.foreignKeyColumns.contains(name) { refusals.append("\(place) is part of a foreign key") }
+        if table.uniqueColumns.contains(name) {
+            refusals.append("\(place) has a unique index, which cannot see equal plaintexts under two keys")
+        }
+        if description.isGenerated { refusals.append("\(place) is computed by the database") }
+        if table.computedFromColumns.contains(name) {
+            refusals.append("a generated column or an expression index is computed from \(place)")
+        }
+        if description.kind == .integer || description.kind == .uuid {
+            refusals.append("\(place) is declared \(description.declaredType), which holds neither text nor bytes")
+        }
+        for assignment in column.declaration.assignments where table.column(assignment.column) == nil {
+            refusals.append("table \"\(table.name)\" has no column \"\(assignment.column)\" to set")
+        }
+        return refusals
+    }
+
+    private func warnings(
+        _ column: ColumnRecord, _ table: TableDescription, _ description: ColumnDescription
+    ) -> [String] {
+        let place = "column \"\(column.declaration.path)\""
+        var warnings: [String] = []
+        for trigger in table.triggers {
+            warnings.append("each rewritten row fires trigger \"\(trigger.name)\" of table \"\(table.name)\"")
+        }
+        if table.indexedColumns.contains(description.name) { warnings.append("an index covers \(place) and is rewritten too") }
+        if let most = description.maximumLength {
+            let fits = core.maximumStoredLength(plaintextBytes: 1, form: .text) <= most
+            warnings.append("\(place) takes \(most) characters\(fits ? "; longer values are refused by the database" : ", too few for any sealed value")")
+        }
+        return warnings
+    }
+}

@@ -1,0 +1,73 @@
+internal import ControlStore
+internal import KeyModel
+
+/// What a run would do, what it would cost, and what stands against it.
+package struct Plan: Hashable, Codable, Sendable {
+    /// `rotate` or `adopt`.
+    package let kind: String
+    /// `routine` or `emergency`.
+    package let urgency: String
+    /// The keyring.
+    package let keyring: String
+    /// Its core.
+    package let core: String
+    /// The key that seals now; nil where there is none yet.
+    package let activeKey: String?
+    /// Whether a new key will be made.
+    package let makesNewKey: Bool
+    /// The columns.
+    package let columns: [ColumnPlan]
+    /// About how long the rewriting and the verification take, from the timed sample.
+    package let estimatedSeconds: Double
+    /// The extra room on disk that is needed meanwhile, in bytes, and what is free; nil where the server does not tell.
+    package let diskBytesNeeded: Int64
+    package let diskBytesFree: Int64?
+    /// The applications that hold the keyring's keys; the run waits for their acknowledgement.
+    package let consumers: [String]
+    /// `required` or `optional`.
+    package let backup: String
+    /// What to know before it is started.
+    package let warnings: [String]
+    /// What stands against it; it cannot be started while there is any.
+    package let refusals: [String]
+    /// The configuration it was made under.
+    package let configurationHash: String
+    /// SHA-256 over structure, key versions and policy, not over counts: the same as long as the plan holds.
+    package let hash: String
+}
+
+/// What a run would do to one column.
+package struct ColumnPlan: Hashable, Codable, Sendable {
+    /// A value that would not open.
+    package struct Unopenable: Hashable, Codable, Sendable {
+        /// The row's key.
+        package let row: String
+        /// Why: a stable code.
+        package let reason: String
+    }
+
+    /// The column.
+    package let column: String
+    /// About how many rows the table has.
+    package let tableRows: Int64
+    /// About how many bytes the table and its indexes take.
+    package let tableBytes: Int64
+    /// Rows looked at for this plan, and whether that was all of them.
+    package let sampledRows: Int64
+    package let sampledAll: Bool
+    /// How long the sample took to read, open, seal and open again, in seconds.
+    package let sampleSeconds: Double
+    /// Among those looked at: values to rewrite, and their bytes before and after.
+    package let toRewrite: Int64
+    package let bytesBefore: Int64
+    package let bytesAfter: Int64
+    /// Among those looked at: values that need nothing.
+    package let unchanged: Int64
+    /// Among those looked at: values that would be quarantined, and the first of them.
+    package let wouldQuarantine: Int64
+    package let quarantined: [Unopenable]
+    /// Triggers that the rewriting fires.
+    package let triggers: [String]
+    /// Whether a fence refuses stale writers meanwhile.
+    package let isFenced: Bool
+}

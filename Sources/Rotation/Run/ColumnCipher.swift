@@ -1,0 +1,133 @@
+package import ControlStore
+internal import KeyModel
+package import PluginKit
+package import Storage
+
+/// Decides what becomes of each value of one column: kept, sealed anew, or quarantined. Pure; knows no database.
+package struct ColumnCipher: Sendable {
+    /// What becomes of one value.
+    package enum Outcome: Sendable {
+        /// It needs nothing.
+        case keep
+        /// It is to be replaced by this value; `isAdopted` where it was plaintext.
+        case replace(StoredValue, isAdopted: Bool)
+        /// It must not be touched; the reason is a stable code.
+        case quarantine(reason: String)
+    }
+
+    /// The column.
+    package let column: ColumnRecord
+    /// The column, ready to be read and written.
+    package let target: ColumnTarget
+    /// Which rows are read.
+    package let scope: RowScope
+    private let core: any EncryptionCore
+    private let active: KeyID
+    private let plaintext: ColumnDeclaration.PlaintextPolicy
+    private let place: ValueContext
+    private let isRowBound: Bool
+
+    /// Prepares a column.
+    ///
+    /// - Parameters:
+    ///   - column: The column.
+    ///   - keyring: Its keyring; the active version seals.
+    ///   - namespace: The instance's namespace.
+    ///   - isAdopting: Whether plaintext is to be sealed, whatever the column's policy says.
+    ///   - readsBack: Whether what was stored is compared before commit.
+    /// - Throws: ``RotationError`` with `keyNotActive`.
+    package init(
+        column: ColumnRecord, keyring: OpenedKeyring, namespace: String, isAdopting: Bool, readsBack: Bool
+    ) throws {
+        self.column = column
+        core = keyring.core
+        active = try keyring.requireActive()
+        plaintext = isAdopting ? .seal : column.declaration.plaintext
+        target = column.target(readsBack: readsBack)
+        // A flag column that adoption sets marks the rows that are sealed already: those not yet marked are the ones to adopt.
+        scope = isAdopting && !target.assignments.isEmpty ? .all : .matching
+        isRowBound = column.declaration.context == .row
+        place = switch column.declaration.context {
+        case .none, .caller: .none
+        case .column, .row: .column(namespace: namespace, name: column.logicalName)
+        }
+    }
+
+    /// Decides for rows, in their order.
+    package func outcomes(of rows: [StoredRow]) -> [Outcome] {
+        var outcomes = [Outcome](repeating: .keep, count: rows.count)
+        var sealed: [Int] = []
+        var plain: [(index: Int, item: PlainItem)] = []
+        for (index, row) in rows.enumerated() {
+            switch core.inspect(row.value) {
+            case .null, .empty: break
+            case .mine where !row.isMatching: break
+            case .mine(.exact(active)): break
+            case .mine: sealed.append(index)
+            case .foreign: if row.isMatching { outcomes[index] = .quarantine(reason: "dataForeign") }
+            case .plaintext: adopt(row, at: index, into: &plain, outcomes: &outcomes)
+            }
+        }
+        open(sealed, of: rows, into: &plain, outcomes: &outcomes)
+        seal(plain, of: rows, outcomes: &outcomes)
+        return outcomes
+    }
+
+    private func adopt(
+        _ row: StoredRow, at index: Int, into plain: inout [(index: Int, item: PlainItem)], outcomes: inout [Outcome]
+    ) {
+        switch (plaintext, row.value.bytes, row.value.form) {
+        case (.keep, _, _): break
+        case (.seal, let bytes?, let form?):
+            let attributes = ValueAttributes(isText: form == .text)
+            plain.append((index, PlainItem(bytes, context: context(of: row), attributes: attributes, form: form)))
+        case (.seal, _, _): outcomes[index] = .quarantine(reason: "dataNotText")
+        case (.refuse, _, _): outcomes[index] = .quarantine(reason: "dataPlaintext")
+        }
+    }
+
+    private func open(
+        _ sealed: [Int], of rows: [StoredRow], into plain: inout [(index: Int, item: PlainItem)], outcomes: inout [Outcome]
+    ) {
+        let items = sealed.map { SealedItem(rows[$0].value, context: context(of: rows[$0])) }
+        for (position, result) in core.open(items).enumerated() {
+            let index = sealed[position]
+            switch result {
+            case .success(let opened) where opened.key == active: break
+            case .success(let opened):
+                let item = PlainItem(
+                    opened.plaintext, context: items[position].context, attributes: opened.attributes,
+                    form: rows[index].value.form ?? .text, isDeterministic: opened.isDeterministic
+                )
+                plain.append((index, item))
+            case .failure(let failure): outcomes[index] = .quarantine(reason: failure.rawValue)
+            }
+        }
+    }
+
+    /// Seals, opens again, and compares; a value that does not come back is never written.
+    private func seal(_ plain: [(index: Int, item: PlainItem)], of rows: [StoredRow], outcomes: inout [Outcome]) {
+        let results = core.seal(plain.map(\.item), with: active)
+        var written: [(position: Int, value: StoredValue)] = []
+        for (position, result) in results.enumerated() {
+            switch result {
+            case .success(let value): written.append((position, value))
+            case .failure(let failure): outcomes[plain[position].index] = .quarantine(reason: failure.rawValue)
+            }
+        }
+        let again = core.open(written.map { SealedItem($0.value, context: plain[$0.position].item.context) })
+        for (result, (position, value)) in zip(again, written) {
+            let (index, item) = plain[position]
+            guard case .success(let opened) = result, opened.key == active, opened.plaintext == item.plaintext else {
+                outcomes[index] = .quarantine(reason: "internalReadBackDiffers")
+                continue
+            }
+            let isAdopted = core.inspect(rows[index].value) == .plaintext
+            outcomes[index] = .replace(value, isAdopted: isAdopted)
+        }
+    }
+
+    private func context(of row: StoredRow) -> ValueContext {
+        isRowBound ? place.row(row.key.components.map(\.canonical)) : place
+    }
+}

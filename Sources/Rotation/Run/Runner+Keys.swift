@@ -1,0 +1,173 @@
+internal import ControlStore
+internal import KeyModel
+internal import PluginKit
+internal import Storage
+
+extension Runner {
+    /// Makes sure that the plan still holds and that the providers answer.
+    func preflight(_ run: RunRecord) async throws -> RunMachine.Event {
+        let request = PlanRequest(kind: run.kind, urgency: run.urgency, keyring: run.keyring, columnIDs: run.columnIDs)
+        let present = try await planner.currentHash(request)
+        guard present == run.planHash else {
+            throw RotationError(
+                .callerPlanStale, "the plan of run \(run.id) no longer holds: structure, keys or policy have changed",
+                hint: "Make a new plan and start again; nothing was changed."
+            )
+        }
+        let record = try await context.control.read { try $0.keyring(run.keyring) }
+        let provider = try await keys.provider(record.provider)
+        let key = try await provider.describeKey(ProviderCall(deadline: .seconds(10), idempotencyKey: "preflight-\(run.id)"))
+        guard key.isUsable else {
+            throw RotationError(
+                .callerPolicyForbids, "provider \"\(record.provider)\" cannot wrap now: \(key.summary)",
+                hint: "Test the provider before you try again; nothing was changed."
+            )
+        }
+        return .phaseDone
+    }
+
+    /// Makes the new version durable, reads it back, and installs the fences that will be raised to it.
+    func prepare(_ run: inout RunRecord) async throws -> RunMachine.Event {
+        try await installFences(run)
+        let record = try await context.control.read { [name = run.keyring] in try $0.keyring(name) }
+        if run.newKey == nil, run.kind == .adopt, let active = record.keyring.active {
+            run.newKey = active.id
+        }
+        if let key = run.newKey {
+            _ = try await keys.material(of: key, in: run.keyring, instance: instance.id)
+            return .phaseDone
+        }
+        let material = try await makeKey(for: record)
+        let wrap = try await keys.wrap(
+            material, for: run.keyring, provider: record.provider, instance: instance.id, at: context.now()
+        )
+        let canary = try Canary.seal(material.id, with: try core(for: record, keys: [material]))
+        let version = KeyVersion(id: material.id, state: .preActivation, createdAt: context.now())
+        run.newKey = material.id
+        run.oldKeys = record.keyring.versions.filter { $0.state.mayOpenForRewrite }.map(\.id)
+        let held = try await lease.current()
+        try await context.control.write { [run, actor = context.actor] session in
+            try session.checkLease(held)
+            try session.insert(
+                version, of: run.keyring, wrap: wrap, origin: .generated, actor: actor, reason: "run \(run.id)"
+            )
+            try session.setCanary(canary, of: version.id)
+            try session.update(run)
+        }
+        context.reached(.keyCommitted)
+        try await keys.proveStored(material, keyring: run.keyring, instance: instance.id)
+        return .phaseDone
+    }
+
+    /// Whether every consumer has acknowledged a stage.
+    func acknowledgements(of run: RunRecord, stage: AcknowledgementStage) async throws -> RunMachine.Event {
+        let (record, given) = try await context.control.read { session in
+            (try session.keyring(run.keyring), try session.acknowledgements(of: run.id))
+        }
+        let missing = record.consumers.filter { name in !given.contains { $0.consumer == name && $0.stage == stage } }
+        return missing.isEmpty ? .phaseDone : .acknowledgementsMissing(stage, missing)
+    }
+
+    /// The only commit point: the new version becomes active, the old one stops sealing, the fences are raised.
+    func activate(_ run: inout RunRecord) async throws -> RunMachine.Event {
+        let record = try await context.control.read { [name = run.keyring] in try $0.keyring(name) }
+        guard let id = run.newKey, let version = record.keyring[id] else {
+            throw RotationError(.keyNotActive, "run \(run.id) has no key to activate")
+        }
+        if version.state != .active {
+            let core = try self.core(for: record, keys: [try await keys.material(of: id, in: run.keyring, instance: instance.id)])
+            let held = try await lease.current()
+            let epoch = try await context.control.write { [run, context] session in
+                try session.checkLease(held)
+                let reason = "run \(run.id)"
+                let next: KeyState = run.urgency == .emergency ? .compromised : .deactivated
+                if let old = record.keyring.active {
+                    try session.move(old, to: next, at: context.now(), actor: context.actor, reason: reason)
+                }
+                try session.move(version, to: .active, at: context.now(), actor: context.actor, reason: reason)
+                try raiseFences(of: run.keyring, to: id, core: core, in: session)
+                return held.epoch
+            }
+            try await context.memory.remember(epoch: epoch)
+            context.reached(.keyActivated)
+        }
+        return try await acknowledgements(of: run, stage: .seals)
+    }
+
+    /// Records that nothing is left under the old versions; refused while there are exceptions.
+    func retire(_ run: RunRecord) async throws -> RunMachine.Event {
+        guard try await verifiedExceptions(of: run) == 0 else { return .phaseDone }
+        let record = try await context.control.read { try $0.keyring(run.keyring) }
+        let held = try await lease.current()
+        let now = context.now()
+        try await context.control.write { session in
+            try session.checkLease(held)
+            for version in record.keyring.versions where version.retiredAt == nil {
+                guard version.state == .deactivated || version.state == .compromised else { continue }
+                var retired = version
+                try retired.retire(at: now)
+                try session.update(retired)
+                try session.addStep("key \(version.id) retired", in: .retire, of: run.id, at: now)
+            }
+        }
+        context.reached(.keysRetired)
+        return .phaseDone
+    }
+
+    /// Discards a version that was prepared and never became active.
+    func discardNewKey(of run: inout RunRecord) async throws {
+        let record = try await context.control.read { [name = run.keyring] in try $0.keyring(name) }
+        guard let id = run.newKey, let version = record.keyring[id], version.state == .preActivation else { return }
+        let held = try await lease.current()
+        try await context.control.write { [context, number = run.id] session in
+            try session.checkLease(held)
+            let now = context.now()
+            try session.discard(version, at: now, actor: context.actor, reason: "run \(number) cancelled")
+            try session.addStep("key \(version.id) discarded", in: .prepare, of: number, at: now)
+        }
+    }
+
+    private func makeKey(for record: KeyringRecord) async throws -> KeyMaterial {
+        let type = try context.cores.core(record.keyring.core)
+        let taken = try await context.control.read { try $0.keyIDs() }
+        var random = SystemRandomNumberGenerator()
+        let id = KeyID.random(avoiding: taken, using: &random)
+        return KeyMaterial(id: id, secret: try type.generateMaterial(options: record.options))
+    }
+
+    private func core(for record: KeyringRecord, keys: [KeyMaterial]) throws -> any EncryptionCore {
+        try context.cores.core(record.keyring.core).init(options: record.options, keys: keys)
+    }
+
+    /// Installs the fences of the run's columns, admitting what may be written before the activation.
+    private func installFences(_ run: RunRecord) async throws {
+        let (record, columns) = try await context.control.read { session in
+            (try session.keyring(run.keyring), try session.columns())
+        }
+        guard try context.cores.core(record.keyring.core).descriptor.keyID == .exact else { return }
+        let covered = columns.filter { run.columnIDs.contains($0.id) && !$0.isFenced }
+        for column in covered {
+            let held = try await lease.current()
+            try await persistent {
+                try await context.control.write { session in
+                    try session.checkLease(held)
+                    try session.setFence(of: column.id, admitting: [.any])
+                    try session.storage.installFence(Fence(columnID: column.id, target: column.target(readsBack: false)))
+                    try session.setFenced(true, column: column.id)
+                }
+            }
+            context.reached(.fenceInstalled)
+        }
+    }
+
+    private func raiseFences(
+        of keyring: Name, to key: KeyID, core: any EncryptionCore, in session: ControlSession
+    ) throws {
+        for column in try session.columns() where column.declaration.keyring == keyring && column.isFenced {
+            let marks = [ValueForm.text, .blob].compactMap { form in
+                core.mark(of: key, form: form).flatMap { FenceMark($0, form: form, key: key) }
+            }
+            try session.setFence(of: column.id, admitting: column.declaration.plaintext == .keep ? [.any] : marks)
+        }
+    }
+}

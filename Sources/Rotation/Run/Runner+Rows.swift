@@ -1,0 +1,190 @@
+internal import ControlStore
+internal import KeyModel
+internal import PluginKit
+internal import Storage
+
+extension Runner {
+    /// How long transactions that are older than the fence may take before a person is asked.
+    private static let oldTransactionLimit = Duration.seconds(60)
+
+    /// Rewrites every column once.
+    func reencrypt(_ run: RunRecord) async throws -> RunMachine.Event {
+        for column in try await columns(of: run) {
+            var progress = try await begin(column, .reencrypt, of: run)
+            guard !progress.isDone else { continue }
+            if let event = try await walk(column, &progress, of: run) { return event }
+            context.reached(.columnFinished)
+        }
+        return .phaseDone
+    }
+
+    /// Sweeps every column until a whole sweep finds nothing under another key.
+    func settle(_ run: RunRecord) async throws -> RunMachine.Event {
+        try await context.engine.waitForOlderTransactions(limit: Self.oldTransactionLimit)
+        var found: Int64 = 0
+        for column in try await columns(of: run) {
+            var progress = try await begin(column, .settle, of: run)
+            if progress.isDone { progress = try await beginSweep(progress, of: run) }
+            if let event = try await walk(column, &progress, of: run) { return event }
+            found += progress.counts.written + progress.counts.missed
+            context.reached(.sweepFinished)
+        }
+        return .swept(found: found)
+    }
+
+    /// Opens every value with the new key alone, counts, and signs what was found.
+    func verify(_ run: inout RunRecord) async throws -> RunMachine.Event {
+        let keyring = try await openKeyring(of: run)
+        var censuses: [ColumnCensus] = []
+        for column in try await columns(of: run) {
+            switch try await census(of: column, keyring, run: run) {
+            case .event(let event): return event
+            case .done(let census): censuses.append(census)
+            }
+        }
+        let left = censuses.reduce(0) { $0 + $1.left }
+        let exceptions = censuses.reduce(0) { $0 + $1.exceptions }
+        guard left == 0 else {
+            try await restartVerification(of: run)
+            return .verified(exceptions: exceptions, left: left)
+        }
+        try await keepProof(of: &run, keyring, censuses)
+        return .verified(exceptions: exceptions, left: 0)
+    }
+
+    /// How many exceptions the verification found.
+    func verifiedExceptions(of run: RunRecord) async throws -> Int64 {
+        let progress = try await context.control.read { try $0.progress(of: run.id) }
+        return try progress.filter { $0.phase == .verify }.reduce(0) { sum, entry in
+            sum + (try ColumnCensus.decode(entry.census)?.exceptions ?? 0)
+        }
+    }
+
+    private enum CensusEnd {
+        case done(ColumnCensus)
+        case event(RunMachine.Event)
+    }
+
+    private func columns(of run: RunRecord) async throws -> [ColumnRecord] {
+        let all = try await context.control.read { try $0.columns() }
+        return all.filter { run.columnIDs.contains($0.id) }
+    }
+
+    private func openKeyring(of run: RunRecord) async throws -> OpenedKeyring {
+        let record = try await context.control.read { try $0.keyring(run.keyring) }
+        return try await keys.open(record, with: context.cores, instance: instance.id, forRewrite: true)
+    }
+
+    /// Takes up a column's progress in a phase, or begins it.
+    private func begin(_ column: ColumnRecord, _ phase: RunPhase, of run: RunRecord) async throws -> ColumnProgress {
+        let known = try await context.control.read { try $0.progress(of: run.id) }
+        if let present = known.first(where: { $0.columnID == column.id && $0.phase == phase }) { return present }
+        let rows = try await context.engine.read { try $0.describe(column.declaration.path.table)?.estimatedRows } ?? 0
+        return ColumnProgress(columnID: column.id, phase: phase, expectedRows: rows)
+    }
+
+    private func beginSweep(_ finished: ColumnProgress, of run: RunRecord) async throws -> ColumnProgress {
+        let next = ColumnProgress(
+            columnID: finished.columnID, phase: finished.phase, sweep: finished.sweep + 1, expectedRows: finished.expectedRows
+        )
+        let held = try await lease.current()
+        try await context.control.write { session in
+            try session.checkLease(held)
+            try session.clearQuarantine(run: run.id, column: finished.columnID)
+            try session.save(next, run: run.id)
+        }
+        return next
+    }
+
+    /// Walks a column to its end; what stops it earlier is the event to hand on.
+    private func walk(
+        _ column: ColumnRecord, _ progress: inout ColumnProgress, of run: RunRecord
+    ) async throws -> RunMachine.Event? {
+        let keyring = try await openKeyring(of: run)
+        let inspections = try await planner.inspect([column], keyring)
+        if let refusal = inspections.first?.refusals.first {
+            throw RotationError(
+                .callerPlanStale, "run \(run.id) cannot go on with \"\(column.declaration.path)\": \(refusal)",
+                hint: "Put the column back as it was and resume the run, or cancel it."
+            )
+        }
+        let cipher = try ColumnCipher(
+            column: column, keyring: keyring, namespace: instance.namespace, isAdopting: run.kind == .adopt,
+            readsBack: inspections.contains(where: \.readsBack)
+        )
+        let limit = min(keyring.descriptor.sealLimit, keyring.record.keyring.policy.maxSeals ?? .max)
+        let name = column.declaration.path.description
+        let pass = ColumnPass(
+            context: context, run: run.id, cipher: cipher, lease: lease,
+            meter: SealMeter(control: context.control, key: try keyring.requireActive(), limit: limit),
+            interrupt: interrupt, throttle: throttle,
+            report: { report(snapshot(of: run, nil, progress: [$0], column: name)) }
+        )
+        switch try await pass.walk(&progress) {
+        case .finished: return nil
+        case .interrupted: return .interrupted
+        case .requested(let request): return .requested(request)
+        }
+    }
+
+    private func census(of column: ColumnRecord, _ keyring: OpenedKeyring, run: RunRecord) async throws -> CensusEnd {
+        var progress = try await begin(column, .verify, of: run)
+        let name = column.declaration.path.description
+        var census = try ColumnCensus.decode(progress.census) ?? ColumnCensus(column: name)
+        let taker = CensusTaker(column: column, keyring: keyring, namespace: instance.namespace)
+        while !progress.isDone {
+            if interrupt.isSet { return .event(.interrupted) }
+            let step = try await taker.count(after: progress.cursor, on: context.engine, into: &census)
+            progress.cursor = step.cursor
+            progress.isDone = step.isLast
+            progress.counts.read = census.rows
+            progress.census = try census.encoded()
+            let held = try await lease.current()
+            let request = try await persistent { [progress] in
+                try await context.control.write { session in
+                    try session.checkLease(held)
+                    try session.save(progress, run: run.id)
+                    return try session.request(of: run.id)
+                }
+            }
+            context.reached(.windowVerified)
+            report(snapshot(of: run, nil, progress: [progress], column: name))
+            if request != .none { return .event(.requested(request)) }
+        }
+        return .done(census)
+    }
+
+    /// Forgets what was verified, so that it is counted again after another sweep.
+    private func restartVerification(of run: RunRecord) async throws {
+        let held = try await lease.current()
+        try await context.control.write { session in
+            try session.checkLease(held)
+            for column in run.columnIDs { try session.save(ColumnProgress(columnID: column, phase: .verify), run: run.id) }
+        }
+    }
+
+    private func keepProof(of run: inout RunRecord, _ keyring: OpenedKeyring, _ censuses: [ColumnCensus]) async throws {
+        let ids = keyring.record.keyring.versions.filter { $0.state.mayOpenForRewrite }.map(\.id)
+        let (canaries, progress) = try await context.control.read { [run] session in
+            (try ids.map { ($0, try session.canary(of: $0)) }, try session.progress(of: run.id))
+        }
+        let open = canaries.allSatisfy { id, value in value.map { Canary.opens($0, under: id, with: keyring.core) } ?? true }
+        let statement = ProofStatement(
+            instance: instance.id, run: run.id, kind: run.kind.rawValue, urgency: run.urgency.rawValue,
+            keyring: run.keyring.description, core: keyring.descriptor.name,
+            activeKey: try keyring.requireActive().description,
+            oldKeys: ids.filter { $0 != keyring.active }.map(\.description), canariesOpen: open, columns: censuses,
+            rewritten: progress.reduce(0) { $0 + $1.counts.written }, isClean: open && censuses.allSatisfy(\.isClean),
+            oldBytesMayRemainIn: context.engine.placesOfOldBytes, planHash: run.planHash,
+            configurationHash: run.configurationHash, database: context.engine.description, actor: run.actor,
+            startedAt: run.startedAt.description, verifiedAt: context.now().description
+        )
+        run.proof = try SignedProof(statement, by: context.signer).encoded()
+        let held = try await lease.current()
+        try await context.control.write { [run] session in
+            try session.checkLease(held)
+            try session.update(run)
+        }
+        context.reached(.proofKept)
+    }
+}

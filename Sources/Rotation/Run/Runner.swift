@@ -1,0 +1,163 @@
+internal import ControlStore
+internal import KeyModel
+internal import Logging
+internal import PluginKit
+internal import Storage
+
+/// Drives one run from where it stands to its end, or to where it must stop.
+///
+/// It performs what the ``RunMachine`` says and records every move. Cancelling, or raising the interrupt, stops after the
+/// batch in hand and leaves the run ready to be resumed.
+struct Runner: Sendable {
+    let context: RotationContext
+    let keys: KeyAccess
+    let instance: InstanceRecord
+    let planner: Planner
+    let lease: LeaseKeeper
+    let interrupt: Interrupt
+    let throttle: Throttle
+    let waitsForPeople: Bool
+    let report: @Sendable (RunSnapshot) -> Void
+
+    /// How often a waiting or paused run looks whether it may go on.
+    private static let pollInterval = Duration.milliseconds(250)
+
+    /// Drives a run.
+    ///
+    /// - Returns: The run as it was left.
+    /// - Throws: What stopped it, after recording why; nothing committed is lost.
+    func drive(_ id: Int64) async throws -> RunRecord {
+        var run = try await context.control.read { try $0.run(id) }
+        var machine = RunMachine(phase: run.phase, state: run.state, exceptions: try await exceptions(of: run))
+        var action = machine.handle(.started)
+        try await record(machine, in: &run)
+        while true {
+            switch action {
+            case .perform(let phase):
+                let event = try await attempt(phase, of: &run, machine: &machine)
+                action = machine.handle(event)
+            case .wait, .park:
+                try await record(machine, in: &run)
+                guard waitsForPeople, let event = try await waitForPeople(run, machine) else { return run }
+                action = machine.handle(event)
+            case .leave:
+                try await record(machine, in: &run)
+                return run
+            case .discardAndEnd:
+                try await discardNewKey(of: &run)
+                try await record(machine, in: &run)
+                return run
+            case .end:
+                try await record(machine, in: &run)
+                context.reached(.runFinished)
+                return run
+            }
+            try await record(machine, in: &run)
+        }
+    }
+
+    /// Performs a phase; what throws is recorded first, so that the run says why it stands.
+    private func attempt(_ phase: RunPhase, of run: inout RunRecord, machine: inout RunMachine) async throws -> RunMachine.Event {
+        do {
+            return try await perform(phase, of: &run)
+        } catch let error as ControlStoreError where error.code == .storeLeaseLost {
+            throw error
+        } catch {
+            let why = (error as? any CodedError)?.message ?? "\(error)"
+            _ = machine.handle(.failed(why))
+            do {
+                try await record(machine, in: &run)
+            } catch {
+                context.logger.warning("run state not recorded", metadata: ["run.id": "\(run.id)"])
+            }
+            throw error
+        }
+    }
+
+    private func perform(_ phase: RunPhase, of run: inout RunRecord) async throws -> RunMachine.Event {
+        if let event = try await pending(run) { return event }
+        switch phase {
+        case .planned, .before, .after: return .phaseDone
+        case .done: return .phaseDone
+        case .preflight: return try await preflight(run)
+        case .prepare: return try await prepare(&run)
+        case .publish: return try await acknowledgements(of: run, stage: .opens)
+        case .activate: return try await activate(&run)
+        case .reencrypt: return try await reencrypt(run)
+        case .settle: return try await settle(run)
+        case .verify: return try await verify(&run)
+        case .retire: return try await retire(run)
+        }
+    }
+
+    /// What was asked of the run meanwhile.
+    private func pending(_ run: RunRecord) async throws -> RunMachine.Event? {
+        if interrupt.isSet { return .interrupted }
+        let request = try await context.control.read { try $0.request(of: run.id) }
+        return request == .none ? nil : .requested(request)
+    }
+
+    /// Waits until the run may go on; nil when the process is asked to end first.
+    private func waitForPeople(_ run: RunRecord, _ machine: RunMachine) async throws -> RunMachine.Event? {
+        report(snapshot(of: run, machine, progress: []))
+        while !interrupt.isSet {
+            try await Task.sleep(for: Self.pollInterval)
+            _ = try await lease.current()
+            let (request, acknowledged) = try await context.control.read { session in
+                (try session.request(of: run.id), try session.acknowledgements(of: run.id).count)
+            }
+            switch (machine.state, request) {
+            case (_, .cancel): return .requested(.cancel)
+            case (.paused, .none): return .started
+            case (.waiting, .pause): return .requested(.pause)
+            case (.waiting, .none) where acknowledged > 0:
+                let stage: AcknowledgementStage = machine.phase == .publish ? .opens : .seals
+                let event = try await acknowledgements(of: run, stage: stage)
+                if event == .phaseDone { return .started }
+            default: break
+            }
+        }
+        return nil
+    }
+
+    /// Writes what the machine says into the run's record, with a step in its history where something changed.
+    private func record(_ machine: RunMachine, in run: inout RunRecord) async throws {
+        guard (run.phase, run.state, run.message) != (machine.phase, machine.state, machine.message) else { return }
+        let what = run.phase == machine.phase ? machine.state.rawValue : "phase \(machine.phase.rawValue)"
+        let now = context.now()
+        run.phase = machine.phase
+        run.state = machine.state
+        run.message = machine.message
+        run.updatedAt = now
+        run.finishedAt = machine.state.isOpen ? nil : now
+        let held = try await lease.current()
+        let epoch = try await context.control.write { [run] session in
+            try session.checkLease(held)
+            try session.update(run)
+            let text = [what, run.message].compactMap { $0 }.joined(separator: ": ")
+            try session.addStep(text, in: run.phase, of: run.id, at: now)
+            if !run.state.isOpen { try session.setRequest(.none, of: run.id) }
+            return held.epoch
+        }
+        try await context.memory.remember(epoch: epoch)
+        context.reached(.phaseRecorded)
+        report(snapshot(of: run, machine, progress: []))
+    }
+
+    private func exceptions(of run: RunRecord) async throws -> Int64 {
+        guard run.phase > .verify, run.state.isOpen else { return 0 }
+        let progress = try await context.control.read { try $0.progress(of: run.id) }
+        return try progress.filter { $0.phase == .verify }.reduce(0) { $0 + (try ColumnCensus.decode($1.census)?.exceptions ?? 0) }
+    }
+
+    /// What a watcher is told.
+    func snapshot(of run: RunRecord, _ machine: RunMachine?, progress: [ColumnProgress], column: String? = nil) -> RunSnapshot {
+        var counts = RowCounts()
+        for entry in progress { counts += entry.counts }
+        return RunSnapshot(
+            run: run.id, phase: machine?.phase ?? run.phase, state: machine?.state ?? run.state,
+            message: machine?.message ?? run.message, column: column, rowsDone: counts.read,
+            rowsExpected: progress.reduce(0) { $0 + $1.expectedRows }, counts: counts
+        )
+    }
+}
