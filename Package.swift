@@ -33,7 +33,7 @@ let package = Package(
         .target(name: "KeyModel", swiftSettings: strict),
         .target(name: "PluginKit", dependencies: ["KeyModel"], swiftSettings: strict),
         .target(name: "PluginConformance", dependencies: ["KeyModel", "PluginKit"], swiftSettings: strict),
-        // The only target but Providers that imports libcrypto; what cores share of it.
+        // The only target that imports libcrypto; what cores and providers share of it.
         .target(name: "LibCrypto", dependencies: ["COpenSSL", "PluginKit"], swiftSettings: strict),
         .target(name: "Frames", swiftSettings: strict),
         .target(name: "Storage", dependencies: ["KeyModel", "PluginKit"], swiftSettings: strict),
@@ -45,7 +45,7 @@ let package = Package(
         .target(name: "StorageTesting", dependencies: ["KeyModel", "PluginKit", "Storage"], swiftSettings: strict),
         .target(name: "ControlStore", dependencies: ["KeyModel", "PluginKit", "Storage"], swiftSettings: strict),
         .target(
-            name: "Providers", dependencies: ["KeyModel", "PluginKit", "ControlStore", "KR1", "COpenSSL"],
+            name: "Providers", dependencies: ["KeyModel", "PluginKit", "ControlStore", "KR1", "LibCrypto"],
             swiftSettings: strict),
         .target(
             name: "Rotation",
