@@ -9,6 +9,9 @@ final class FernetKey: Sendable {
     let encryption: SecretBytes
 
     init(_ material: KeyMaterial, derivation: FernetDerivation) throws(CoreError) {
+        guard KeyMaterial.sizes.contains(material.count) else {
+            throw CoreError(.callerKeyMalformed, "cannot use key \(material.id): it has \(material.count) bytes")
+        }
         let key = try material.withExposedBytes { bytes throws(CoreError) in try derivation.key(from: bytes) }
         id = material.id
         signing = key.withExposedBytes { PreparedHMAC(.sha256, key: UnsafeRawBufferPointer(rebasing: $0[..<16])) }
