@@ -33,6 +33,8 @@ let package = Package(
         .target(name: "KeyModel", swiftSettings: strict),
         .target(name: "PluginKit", dependencies: ["KeyModel"], swiftSettings: strict),
         .target(name: "PluginConformance", dependencies: ["KeyModel", "PluginKit"], swiftSettings: strict),
+        // The only target that imports libcrypto; what cores and providers share of it.
+        .target(name: "LibCrypto", dependencies: ["COpenSSL", "PluginKit"], swiftSettings: strict),
         .target(name: "Frames", swiftSettings: strict),
         .target(name: "Storage", dependencies: ["KeyModel", "PluginKit"], swiftSettings: strict),
         .target(
@@ -43,7 +45,7 @@ let package = Package(
         .target(name: "StorageTesting", dependencies: ["KeyModel", "PluginKit", "Storage"], swiftSettings: strict),
         .target(name: "ControlStore", dependencies: ["COpenSSL", "KeyModel", "PluginKit", "Storage"], swiftSettings: strict),
         .target(
-            name: "Providers", dependencies: ["KeyModel", "PluginKit", "ControlStore", "KR1", "COpenSSL"],
+            name: "Providers", dependencies: ["KeyModel", "PluginKit", "ControlStore", "KR1", "LibCrypto"],
             swiftSettings: strict),
         .target(
             name: "Rotation",
@@ -67,11 +69,11 @@ let package = Package(
         ),
 
         .target(
-            name: "KR1", dependencies: ["KeyModel", "PluginKit", "COpenSSL", "CZlib"], path: "plugins/kr1/Sources",
+            name: "KR1", dependencies: ["KeyModel", "LibCrypto", "PluginKit", "CZlib"], path: "plugins/kr1/Sources",
             swiftSettings: strict
         ),
         .target(
-            name: "Fernet", dependencies: ["KeyModel", "PluginKit", "COpenSSL"], path: "plugins/fernet/Sources",
+            name: "Fernet", dependencies: ["KeyModel", "LibCrypto", "PluginKit"], path: "plugins/fernet/Sources",
             swiftSettings: strict
         ),
 
@@ -79,7 +81,9 @@ let package = Package(
         .testTarget(name: "PluginKitTests", dependencies: ["KeyModel", "PluginKit"], swiftSettings: strict),
         .testTarget(
             name: "CoreTests",
-            dependencies: ["Fernet", "KR1", "KeyModel", "PluginConformance", "PluginKit", "VectorTesting"],
+            dependencies: [
+                "Fernet", "KR1", "KeyModel", "LibCrypto", "PluginConformance", "PluginKit", "VectorTesting",
+            ],
             swiftSettings: strict
         ),
         .testTarget(name: "FramesTests", dependencies: ["Frames"], swiftSettings: strict),

@@ -1,3 +1,6 @@
+// The low-level SHA-2 states are the only ones whose memory we can place and lock ourselves; see
+// docs/decisions/0001-libcrypto-for-the-cores.md.
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
