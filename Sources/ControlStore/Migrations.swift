@@ -55,7 +55,10 @@ extension ControlSession {
             ),
             TableDefinition(
                 "configurations",
-                ["hash text PRIMARY KEY", "file text NOT NULL", "loaded_at text NOT NULL", "actor text NOT NULL"]
+                [
+                    "number integer PRIMARY KEY", "hash text NOT NULL", "file text NOT NULL", "loaded_at text NOT NULL",
+                    "actor text NOT NULL",
+                ]
             ),
             TableDefinition(
                 "keyrings",

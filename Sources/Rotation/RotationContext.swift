@@ -93,14 +93,18 @@ package actor NodeMemory {
     package func check(_ instance: InstanceRecord) throws {
         let seen = journal.entry
         let why: String? =
-            if instance.id != seen.instance { "it belongs to instance \(instance.id)" }
-            else if instance.nonce != seen.nonce { "it is a copy that began anew elsewhere" }
-            else if instance.epoch < seen.epoch { "it stands at epoch \(instance.epoch), this node has seen \(seen.epoch)" }
-            else { nil }
+            if instance.id != seen.instance {
+                "it belongs to instance \(instance.id)"
+            } else if instance.nonce != seen.nonce {
+                "it is a copy that began anew elsewhere"
+            } else if instance.epoch < seen.epoch {
+                "it stands at epoch \(instance.epoch), this node has seen \(seen.epoch)"
+            } else { nil }
         guard let why else { return }
         throw ControlStoreError(
             .storeSetBack, "cannot work on this database: \(why)",
-            hint: "If it was restored or failed over on purpose, run \"keyturn recover\"; until then only opening works."
+            hint:
+                "If it was restored or failed over on purpose, run \"keyturn recover\"; until then only opening works."
         )
     }
 }

@@ -57,22 +57,23 @@ extension ControlSession {
         try storage.execute("UPDATE \(control: "instance") SET escrowed_at = \(time)")
     }
 
-    /// Records a configuration, once per hash.
+    /// Records that a configuration holds from now on.
     ///
     /// - Throws: ``StorageError``.
     package func record(configuration: Configuration, at time: Timestamp, actor: String) throws {
         try storage.execute(
             """
-            INSERT INTO \(control: "configurations") (hash, file, loaded_at, actor)
-            VALUES (\(configuration.hash), \(configuration.file), \(time), \(actor)) ON CONFLICT (hash) DO NOTHING
+            INSERT INTO \(control: "configurations") (number, hash, file, loaded_at, actor)
+            SELECT coalesce(max(number), 0) + 1, \(configuration.hash), \(configuration.file), \(time), \(actor)
+            FROM \(control: "configurations")
             """
         )
     }
 
-    /// Whether a configuration with this hash was recorded.
+    /// The hash of the configuration that holds; nil where none was recorded.
     ///
     /// - Throws: ``StorageError``.
-    package func knowsConfiguration(hash: String) throws -> Bool {
-        try !storage.query("SELECT 1 FROM \(control: "configurations") WHERE hash = \(hash)").isEmpty
+    package func configurationHash() throws -> String? {
+        try storage.query("SELECT hash FROM \(control: "configurations") ORDER BY number DESC LIMIT 1").first?.text(0)
     }
 }

@@ -27,7 +27,9 @@ package struct CensusTaker: Sendable {
     /// Counts the next window after a row.
     ///
     /// - Throws: ``StorageError``.
-    package func count(after cursor: RowKey?, on engine: any StorageEngine, into census: inout ColumnCensus) async throws -> Step {
+    package func count(after cursor: RowKey?, on engine: any StorageEngine, into census: inout ColumnCensus)
+        async throws -> Step
+    {
         let request = WindowRequest(
             target: column.target(readsBack: false), scope: .all, after: cursor, rowLimit: engine.tuning.windowRows,
             skipsNull: false
@@ -62,10 +64,11 @@ package struct CensusTaker: Sendable {
         let rest = sealed.indices.filter { !isActive[$0] }
         for (position, isOpen) in isActive.enumerated() where isOpen { verdicts[sealed[position]] = .active }
         for (result, position) in zip(keyring.core.open(rest.map { items[$0] }), rest) {
-            verdicts[sealed[position]] = switch result {
-            case .success(let opened): .old(opened.key)
-            case .failure(let failure): .unopenable(failure.rawValue)
-            }
+            verdicts[sealed[position]] =
+                switch result {
+                case .success(let opened): .old(opened.key)
+                case .failure(let failure): .unopenable(failure.rawValue)
+                }
         }
         return verdicts
     }

@@ -1,6 +1,6 @@
 internal import ControlStore
-internal import Storage
 package import KeyModel
+internal import Storage
 
 extension RotationEngine {
     /// Counts every value of the keyrings' columns by opening it; changes nothing and needs no lease.
@@ -21,7 +21,8 @@ extension RotationEngine {
         var result: [Census] = []
         for record in records {
             let opened = try await keys.open(record, with: context.cores, instance: instance.id, forRewrite: true)
-            var census = Census(keyring: record.keyring.name.description, activeKey: opened.active?.description, columns: [])
+            var census = Census(
+                keyring: record.keyring.name.description, activeKey: opened.active?.description, columns: [])
             for column in columns where column.isDeclared && column.declaration.keyring == record.keyring.name {
                 let name = column.declaration.path.description
                 var count = ColumnCensus(column: name)

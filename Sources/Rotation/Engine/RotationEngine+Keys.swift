@@ -53,7 +53,8 @@ extension RotationEngine {
         let type = try context.cores.core(record.keyring.core)
         let versions = record.keyring.versions
         let open = versions.filter { $0.state.mayOpen && $0.retiredAt == nil }
-        let ordered = open.filter { $0.state == .active } + open.filter { $0.state != .active }.reversed()
+        let ordered =
+            open.filter { $0.state == .active } + open.filter { $0.state != .active }.reversed()
             + versions.filter { $0.state == .preActivation }
         guard !ordered.isEmpty else {
             throw RotationError(.keyNotActive, "keyring \"\(keyring)\" has no key to export")
@@ -75,7 +76,8 @@ extension RotationEngine {
     /// A keyring with the moves and the reserved seals of each of its versions.
     ///
     /// - Throws: ``ControlStoreError`` with `callerNotFound`.
-    package func keyring(_ name: Name) async throws -> (record: KeyringRecord, moves: [KeyMove], seals: [KeyID: Int64]) {
+    package func keyring(_ name: Name) async throws -> (record: KeyringRecord, moves: [KeyMove], seals: [KeyID: Int64])
+    {
         try await context.control.read { session in
             let record = try session.keyring(name)
             let ids = record.keyring.versions.map(\.id)
@@ -87,10 +89,9 @@ extension RotationEngine {
     private func refuseImport(into record: KeyringRecord, core: String?, count: Int) throws {
         let name = record.keyring.name
         let why: String? =
-            if count == 0 { "there is no key in the input" }
-            else if let core, core != record.keyring.core { "it is declared with core \"\(record.keyring.core)\", not \"\(core)\"" }
-            else if !record.keyring.versions.isEmpty { "it has keys already" }
-            else { nil }
+            if count == 0 { "there is no key in the input" } else if let core, core != record.keyring.core {
+                "it is declared with core \"\(record.keyring.core)\", not \"\(core)\""
+            } else if !record.keyring.versions.isEmpty { "it has keys already" } else { nil }
         guard let why else { return }
         throw RotationError(
             .callerRequestInvalid, "cannot import into keyring \"\(name)\": \(why)",
@@ -98,12 +99,14 @@ extension RotationEngine {
         )
     }
 
-    private func store(_ imported: [KeyMaterial], of record: KeyringRecord, with core: any EncryptionCore) async throws {
+    private func store(_ imported: [KeyMaterial], of record: KeyringRecord, with core: any EncryptionCore) async throws
+    {
         var wraps: [WrapRecord] = []
         for material in imported {
             wraps.append(
                 try await keys.wrap(
-                    material, for: record.keyring.name, provider: record.provider, instance: instance.id, at: context.now()
+                    material, for: record.keyring.name, provider: record.provider, instance: instance.id,
+                    at: context.now()
                 )
             )
         }
@@ -112,11 +115,13 @@ extension RotationEngine {
         try await context.control.write { [context] session in
             let now = context.now()
             for (number, wrap) in made.enumerated() {
-                let version = number == 0
+                let version =
+                    number == 0
                     ? KeyVersion(id: wrap.key, state: .active, createdAt: now, activatedAt: now)
                     : KeyVersion(id: wrap.key, state: .deactivated, createdAt: now, deactivatedAt: now)
                 try session.insert(
-                    version, of: record.keyring.name, wrap: wrap, origin: .imported, actor: context.actor, reason: "import"
+                    version, of: record.keyring.name, wrap: wrap, origin: .imported, actor: context.actor,
+                    reason: "import"
                 )
                 try session.setCanary(canaries[number], of: wrap.key)
             }
@@ -132,9 +137,11 @@ extension RotationEngine {
             bytes.split(separator: form.separator).compactMap { part in
                 let trimmed = part.drop(while: Self.isBlank).reversed().drop(while: Self.isBlank)
                 guard !trimmed.isEmpty, let placeholder else { return nil }
-                return KeyMaterial(id: placeholder, secret: SecretBytes(count: trimmed.count) { room in
-                    for (index, byte) in trimmed.reversed().enumerated() { room[index] = byte }
-                })
+                return KeyMaterial(
+                    id: placeholder,
+                    secret: SecretBytes(count: trimmed.count) { room in
+                        for (index, byte) in trimmed.reversed().enumerated() { room[index] = byte }
+                    })
             }
         }
     }

@@ -21,7 +21,8 @@ extension RotationEngine {
         let seen = await context.memory.entry
         guard instance.id == seen.instance else {
             throw ControlStoreError(
-                .storeSetBack, "cannot recover: the database belongs to instance \(instance.id), this node to \(seen.instance)",
+                .storeSetBack,
+                "cannot recover: the database belongs to instance \(instance.id), this node to \(seen.instance)",
                 hint: "Check that \"database\" in keyturn.lua names the right one."
             )
         }
@@ -54,7 +55,8 @@ extension RotationEngine {
         for record in try session.keyrings() {
             for version in record.keyring.versions where destroyed.contains(version.id.description) {
                 guard version.state.legalMoves.contains(.destroyed) else { continue }
-                try session.discard(version, at: time, actor: actor, reason: "destroyed before the database was set back")
+                try session.discard(
+                    version, at: time, actor: actor, reason: "destroyed before the database was set back")
                 struck.append(version.id.description)
             }
         }

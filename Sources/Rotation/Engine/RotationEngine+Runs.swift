@@ -36,7 +36,8 @@ extension RotationEngine {
         try await requireCurrent()
         guard plan.refusals.isEmpty else {
             throw RotationError(
-                .callerPolicyForbids, "cannot \(plan.kind) \"\(plan.keyring)\": \(plan.refusals.joined(separator: "; "))",
+                .callerPolicyForbids,
+                "cannot \(plan.kind) \"\(plan.keyring)\": \(plan.refusals.joined(separator: "; "))",
                 hint: "Nothing was changed."
             )
         }
@@ -46,8 +47,10 @@ extension RotationEngine {
         let run = try await context.control.write { [context, configurationHash] session in
             if let open = try session.openRun() {
                 throw RotationError(
-                    .callerRunOpen, "run \(open.id) of \"\(open.keyring)\" is open: \(open.phase.rawValue), \(open.state.rawValue)",
-                    hint: "Resume it with \"keyturn run resume \(open.id)\", or cancel it with \"keyturn run cancel \(open.id)\"."
+                    .callerRunOpen,
+                    "run \(open.id) of \"\(open.keyring)\" is open: \(open.phase.rawValue), \(open.state.rawValue)",
+                    hint:
+                        "Resume it with \"keyturn run resume \(open.id)\", or cancel it with \"keyturn run cancel \(open.id)\"."
                 )
             }
             let columns = try session.columns().filter { $0.isDeclared && $0.declaration.keyring == request.keyring }
@@ -55,7 +58,8 @@ extension RotationEngine {
             let run = try session.insertRun { id in
                 RunRecord(
                     id: id, kind: request.kind, urgency: request.urgency, keyring: request.keyring, columnIDs: ids,
-                    phase: .planned, state: .open, plan: text, planHash: plan.hash, configurationHash: configurationHash,
+                    phase: .planned, state: .open, plan: text, planHash: plan.hash,
+                    configurationHash: configurationHash,
                     actor: context.actor, startedAt: now, updatedAt: now
                 )
             }
@@ -75,7 +79,8 @@ extension RotationEngine {
         try await requireCurrent()
         let lease = try await LeaseKeeper(taking: context)
         let runner = Runner(
-            context: context, keys: keys, instance: instance, planner: planner, lease: lease, interrupt: options.interrupt,
+            context: context, keys: keys, instance: instance, planner: planner, lease: lease,
+            interrupt: options.interrupt,
             throttle: options.throttle, waitsForPeople: options.waitsForPeople, report: options.report
         )
         do {
@@ -101,7 +106,8 @@ extension RotationEngine {
             RunHistory(
                 run: try session.run(id), steps: try session.steps(of: id), progress: try session.progress(of: id),
                 columns: try session.columns(), quarantined: try session.quarantined(run: id),
-                quarantineCount: try session.quarantineCount(run: id), acknowledgements: try session.acknowledgements(of: id)
+                quarantineCount: try session.quarantineCount(run: id),
+                acknowledgements: try session.acknowledgements(of: id)
             )
         }
     }
@@ -142,7 +148,8 @@ extension RotationEngine {
             }
             guard run.state.isOpen, run.phase == .publish || run.phase == .activate else {
                 throw RotationError(
-                    .callerRunState, "run \(id) waits for no consumer: it is \(run.state.rawValue) in \(run.phase.rawValue)"
+                    .callerRunState,
+                    "run \(id) waits for no consumer: it is \(run.state.rawValue) in \(run.phase.rawValue)"
                 )
             }
             let stage: AcknowledgementStage = run.phase == .publish ? .opens : .seals

@@ -1,6 +1,6 @@
 internal import ControlStore
-internal import Storage
 internal import KeyModel
+internal import Storage
 
 /// What stands where, and what needs someone.
 package struct Status: Hashable, Codable, Sendable {
@@ -90,12 +90,17 @@ extension RotationEngine {
             rings.append(ring)
             problems += ring.due.map { "keyring \"\(ring.name)\": \($0)" } + Self.problems(of: ring)
         }
-        let undeclared = columns.filter { !$0.isDeclared }.map { "column \"\($0.declaration.path)\" is no longer declared" }
+        let undeclared = columns.filter { !$0.isDeclared }.map {
+            "column \"\($0.declaration.path)\" is no longer declared"
+        }
         let escrow = instance.escrowedAt == nil ? ["root.key was never exported for safe-keeping"] : []
         return Status(
-            instance: instance.id, database: context.engine.description, namespace: instance.namespace, epoch: instance.epoch,
+            instance: instance.id, database: context.engine.description, namespace: instance.namespace,
+            epoch: instance.epoch,
             escrowedAt: instance.escrowedAt?.description, keyrings: rings,
-            openRun: openRun.map { "run \($0.id): \($0.kind.rawValue) \"\($0.keyring)\", \($0.phase.rawValue), \($0.state.rawValue)" },
+            openRun: openRun.map {
+                "run \($0.id): \($0.kind.rawValue) \"\($0.keyring)\", \($0.phase.rawValue), \($0.state.rawValue)"
+            },
             lease: try await liveLease()?.holder, problems: problems, notes: undeclared + escrow
         )
     }
@@ -108,7 +113,8 @@ extension RotationEngine {
         let versions = zip(ring.versions, seals).map { version, seals in
             Status.Version(
                 id: version.id.description, state: version.state.rawValue, createdAt: version.createdAt.description,
-                activatedAt: version.activatedAt?.description, retiredAt: version.retiredAt?.description, sealsReserved: seals
+                activatedAt: version.activatedAt?.description, retiredAt: version.retiredAt?.description,
+                sealsReserved: seals
             )
         }
         let activeSeals = zip(ring.versions, seals).first { $0.0.state == .active }?.1 ?? 0
@@ -128,7 +134,9 @@ extension RotationEngine {
         var due: [String] = []
         if let maxAge = ring.policy.maxAge, let since = active.activatedAt {
             let age = context.now().since(since)
-            if age > maxAge { due.append("the active key is \(age.durationText) old, its limit is \(maxAge.durationText)") }
+            if age > maxAge {
+                due.append("the active key is \(age.durationText) old, its limit is \(maxAge.durationText)")
+            }
         }
         if let maxSeals = ring.policy.maxSeals, UInt64(clamping: seals) >= maxSeals {
             due.append("the active key has used \(seals) seals, its limit is \(maxSeals)")
@@ -138,7 +146,9 @@ extension RotationEngine {
 
     private static func problems(of ring: Status.Ring) -> [String] {
         var problems: [String] = []
-        if let left = ring.underOldKeys, left > 0 { problems.append("keyring \"\(ring.name)\": \(left) values lie under older keys") }
+        if let left = ring.underOldKeys, left > 0 {
+            problems.append("keyring \"\(ring.name)\": \(left) values lie under older keys")
+        }
         if let outside = ring.underOldKeysOutside, outside > 0 {
             problems.append("keyring \"\(ring.name)\": \(outside) values lie under older keys outside of \"where\"")
         }

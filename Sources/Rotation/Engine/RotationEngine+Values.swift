@@ -15,15 +15,19 @@ extension RotationEngine {
         let limit = min(keyring.descriptor.sealLimit, keyring.record.keyring.policy.maxSeals ?? .max)
         let reserved = try await context.control.write { try $0.reserveSeals(1, of: active) }
         guard UInt64(clamping: reserved - 1) < limit else {
-            throw RotationError(.keySealsExhausted, "key \(active) has sealed its limit of \(limit) values", hint: "Rotate the keyring.")
+            throw RotationError(
+                .keySealsExhausted, "key \(active) has sealed its limit of \(limit) values", hint: "Rotate the keyring."
+            )
         }
         let item = PlainItem(
-            plaintext, context: try await place(of: column, row: row), attributes: ValueAttributes(isText: form == .text),
+            plaintext, context: try await place(of: column, row: row),
+            attributes: ValueAttributes(isText: form == .text),
             form: form
         )
         switch keyring.core.seal([item], with: active).first {
         case .success(let value)?: return value
-        case .failure(let failure)?: throw RotationError(.callerRequestInvalid, "cannot seal the value: \(failure.rawValue)")
+        case .failure(let failure)?:
+            throw RotationError(.callerRequestInvalid, "cannot seal the value: \(failure.rawValue)")
         case nil: throw RotationError(.callerRequestInvalid, "cannot seal the value")
         }
     }
@@ -54,7 +58,8 @@ extension RotationEngine {
     private func open(_ value: StoredValue, _ keyring: OpenedKeyring, place: ValueContext) throws -> OpenedValue {
         switch keyring.core.open([SealedItem(value, context: place)]).first {
         case .success(let opened)?: return opened
-        case .failure(.malformed)?: throw RotationError(.dataMalformed, "the value is not of core \"\(keyring.descriptor.name)\"")
+        case .failure(.malformed)?:
+            throw RotationError(.dataMalformed, "the value is not of core \"\(keyring.descriptor.name)\"")
         case .failure(let failure)?:
             throw RotationError(
                 .dataNotAuthentic, "cannot open the value: \(failure.rawValue)",
@@ -84,7 +89,8 @@ extension RotationEngine {
         let names = column.declaration.key
         guard texts.count == names.count else {
             throw RotationError(
-                .callerRequestInvalid, "\"\(column.declaration.path)\" needs the key of its row: \(names.joined(separator: ", "))",
+                .callerRequestInvalid,
+                "\"\(column.declaration.path)\" needs the key of its row: \(names.joined(separator: ", "))",
                 hint: "Give --key once for each key column, in that order."
             )
         }
@@ -94,13 +100,15 @@ extension RotationEngine {
                 switch table?.column(name)?.kind {
                 case .integer:
                     guard let number = Int64(text) else {
-                        throw RotationError(.callerRequestInvalid, "\(quoted(text)) is no whole number for key column \"\(name)\"")
+                        throw RotationError(
+                            .callerRequestInvalid, "\(quoted(text)) is no whole number for key column \"\(name)\"")
                     }
                     return .integer(number)
                 case .uuid: return .uuid(text.lowercased())
                 case .blob:
                     guard let bytes = Self.bytes(hex: text) else {
-                        throw RotationError(.callerRequestInvalid, "\(quoted(text)) is not hexadecimal, for key column \"\(name)\"")
+                        throw RotationError(
+                            .callerRequestInvalid, "\(quoted(text)) is not hexadecimal, for key column \"\(name)\"")
                     }
                     return .blob(bytes)
                 default: return .text(Bytes(text.utf8))
@@ -114,7 +122,9 @@ extension RotationEngine {
         guard digits.count.isMultiple(of: 2) else { return nil }
         var bytes: Bytes = []
         for index in stride(from: 0, to: digits.count, by: 2) {
-            guard let byte = UInt8(String(decoding: digits[index...index + 1], as: UTF8.self), radix: 16) else { return nil }
+            guard let byte = UInt8(String(decoding: digits[index...index + 1], as: UTF8.self), radix: 16) else {
+                return nil
+            }
             bytes.append(byte)
         }
         return bytes

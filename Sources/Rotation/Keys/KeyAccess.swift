@@ -35,7 +35,8 @@ package actor KeyAccess {
         }
         let why = (cause as? any CodedError).map(\.message) ?? "it has no wrapped copy"
         throw RotationError(
-            .keyNotUnwrapped, "cannot unwrap key \(key) of \"\(keyring)\": \(why)", hint: (cause as? any CodedError)?.hint,
+            .keyNotUnwrapped, "cannot unwrap key \(key) of \"\(keyring)\": \(why)",
+            hint: (cause as? any CodedError)?.hint,
             cause: cause
         )
     }
@@ -60,7 +61,8 @@ package actor KeyAccess {
     package func proveStored(_ material: KeyMaterial, keyring: Name, instance: String) async throws {
         let wraps = try await control.read { try $0.wraps(of: material.id) }
         guard !wraps.isEmpty else {
-            throw RotationError(.keyNotUnwrapped, "key \(material.id) of \"\(keyring)\" has no wrapped copy in the database")
+            throw RotationError(
+                .keyNotUnwrapped, "key \(material.id) of \"\(keyring)\" has no wrapped copy in the database")
         }
         for wrap in wraps { try await prove(wrap, holds: material, keyring: keyring, instance: instance) }
         unwrapped[material.id] = material

@@ -26,7 +26,8 @@ package struct OpenedKeyring: Sendable {
         guard let active else {
             throw RotationError(
                 .keyNotActive, "keyring \"\(name)\" has no active key",
-                hint: "Import the application's key (\"keyturn keyring import\"), or seal a column with \"keyturn adopt\"."
+                hint:
+                    "Import the application's key (\"keyturn keyring import\"), or seal a column with \"keyturn adopt\"."
             )
         }
         return active

@@ -64,10 +64,14 @@ struct ColumnInspector {
     private func keyRefusals(_ column: ColumnRecord, _ table: TableDescription) -> [String] {
         let key = column.declaration.key
         guard !key.isEmpty else {
-            return ["table \"\(table.name)\" has no primary key; name columns that are unique and never null as \"key\""]
+            return [
+                "table \"\(table.name)\" has no primary key; name columns that are unique and never null as \"key\""
+            ]
         }
         let missing = key.filter { table.column($0) == nil }
-        guard missing.isEmpty else { return missing.map { "table \"\(table.name)\" has no column \"\($0)\" for its key" } }
+        guard missing.isEmpty else {
+            return missing.map { "table \"\(table.name)\" has no column \"\($0)\" for its key" }
+        }
         let wanted = Set(key.map { $0.lowercased() })
         let isUnique = ([table.primaryKey] + table.uniqueKeys).contains { unique in
             !unique.isEmpty && Set(unique.map { $0.lowercased() }).isSubset(of: wanted)
@@ -109,10 +113,14 @@ struct ColumnInspector {
         for trigger in table.triggers {
             warnings.append("each rewritten row fires trigger \"\(trigger.name)\" of table \"\(table.name)\"")
         }
-        if table.indexedColumns.contains(description.name) { warnings.append("an index covers \(place) and is rewritten too") }
+        if table.indexedColumns.contains(description.name) {
+            warnings.append("an index covers \(place) and is rewritten too")
+        }
         if let most = description.maximumLength {
             let fits = core.maximumStoredLength(plaintextBytes: 1, form: .text) <= most
-            warnings.append("\(place) takes \(most) characters\(fits ? "; longer values are refused by the database" : ", too few for any sealed value")")
+            warnings.append(
+                "\(place) takes \(most) characters\(fits ? "; longer values are refused by the database" : ", too few for any sealed value")"
+            )
         }
         return warnings
     }

@@ -63,7 +63,8 @@ struct Planner: Sendable {
             makesNewKey: request.kind == .rotate || opened.active == nil, columns: plans,
             estimatedSeconds: plans.reduce(0) { $0 + seconds(for: $1) }, diskBytesNeeded: needed, diskBytesFree: free,
             consumers: record.consumers.map(\.description), backup: record.keyring.policy.backup.rawValue,
-            warnings: inspections.flatMap(\.warnings) + warnings(try await origins(record), record, plans), refusals: refusals,
+            warnings: inspections.flatMap(\.warnings) + warnings(try await origins(record), record, plans),
+            refusals: refusals,
             configurationHash: configurationHash, hash: hash(request, record, inspections)
         )
     }
@@ -98,10 +99,11 @@ struct Planner: Sendable {
         }
         let now = context.now()
         let old = opened.record.keyring
-        let versions = old.versions.filter { $0.state != .active }
+        let versions =
+            old.versions.filter { $0.state != .active }
             + [KeyVersion(id: id, state: .active, createdAt: now)]
             + old.versions.filter { $0.state == .active }
-                .map { KeyVersion(id: $0.id, state: .deactivated, createdAt: $0.createdAt) }
+            .map { KeyVersion(id: $0.id, state: .deactivated, createdAt: $0.createdAt) }
         let ring = try Keyring(name: old.name, core: old.core, policy: old.policy, versions: versions)
         let record = KeyringRecord(
             keyring: ring, options: opened.record.options, provider: opened.record.provider,
@@ -161,9 +163,12 @@ struct Planner: Sendable {
         if request.kind == .rotate, record.keyring.active == nil {
             refusals.append("keyring \"\(name)\" has no active key to rotate; import or adopt first")
         }
-        if let openRun, request.urgency == .routine { refusals.append("run \(openRun.id) is open: \(openRun.phase.rawValue)") }
+        if let openRun, request.urgency == .routine {
+            refusals.append("run \(openRun.id) is open: \(openRun.phase.rawValue)")
+        }
         if record.keyring.policy.backup == .required, request.urgency == .routine {
-            refusals.append("keyring \"\(name)\" requires a verified backup of the run, and no hook here can make one yet")
+            refusals.append(
+                "keyring \"\(name)\" requires a verified backup of the run, and no hook here can make one yet")
         }
         return refusals
     }
@@ -192,12 +197,13 @@ struct Planner: Sendable {
 
     private func hash(_ request: PlanRequest, _ record: KeyringRecord, _ inspections: [ColumnInspection]) -> String {
         let ring = record.keyring
-        let text = [
-            request.kind.rawValue, request.urgency.rawValue, ring.name.description, ring.core,
-            record.options.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ","),
-            "\(ring.policy)", record.provider.description, record.consumers.description,
-            ring.versions.map { "\($0.id)=\($0.state.rawValue)" }.joined(separator: ","),
-        ] + inspections.map(\.structure)
+        let text =
+            [
+                request.kind.rawValue, request.urgency.rawValue, ring.name.description, ring.core,
+                record.options.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ","),
+                "\(ring.policy)", record.provider.description, record.consumers.description,
+                ring.versions.map { "\($0.id)=\($0.state.rawValue)" }.joined(separator: ","),
+            ] + inspections.map(\.structure)
         return Digest.sha256(text.joined(separator: "\n").utf8)
     }
 }

@@ -47,10 +47,11 @@ package struct ColumnCipher: Sendable {
         // A flag column that adoption sets marks the rows that are sealed already: those not yet marked are the ones to adopt.
         scope = isAdopting && !target.assignments.isEmpty ? .all : .matching
         isRowBound = column.declaration.context == .row
-        place = switch column.declaration.context {
-        case .none, .caller: .none
-        case .column, .row: .column(namespace: namespace, name: column.logicalName)
-        }
+        place =
+            switch column.declaration.context {
+            case .none, .caller: .none
+            case .column, .row: .column(namespace: namespace, name: column.logicalName)
+            }
     }
 
     /// Decides for rows, in their order.
@@ -87,7 +88,8 @@ package struct ColumnCipher: Sendable {
     }
 
     private func open(
-        _ sealed: [Int], of rows: [StoredRow], into plain: inout [(index: Int, item: PlainItem)], outcomes: inout [Outcome]
+        _ sealed: [Int], of rows: [StoredRow], into plain: inout [(index: Int, item: PlainItem)],
+        outcomes: inout [Outcome]
     ) {
         let items = sealed.map { SealedItem(rows[$0].value, context: context(of: rows[$0])) }
         for (position, result) in core.open(items).enumerated() {

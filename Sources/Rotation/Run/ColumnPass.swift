@@ -53,7 +53,8 @@ struct ColumnPass: Sendable {
 
     private func decide(after cursor: RowKey?) async throws -> Decided {
         let tuning = context.engine.tuning
-        let request = WindowRequest(target: cipher.target, scope: cipher.scope, after: cursor, rowLimit: tuning.windowRows)
+        let request = WindowRequest(
+            target: cipher.target, scope: cipher.scope, after: cursor, rowLimit: tuning.windowRows)
         let window = try await context.engine.read { try $0.readWindow(request) }
         let outcomes = await parallelMap(window.rows) { cipher.outcomes(of: $0) }
         return Decided(rows: window.rows, outcomes: outcomes, isLast: window.isLast)
@@ -61,8 +62,10 @@ struct ColumnPass: Sendable {
 
     private func write(_ window: Decided, progress: inout ColumnProgress) async throws -> End {
         let rows = window.rows.count
-        let size = max(1, (context.engine.tuning.windowRows + context.engine.tuning.batchesPerWindow - 1)
-            / context.engine.tuning.batchesPerWindow)
+        let size = max(
+            1,
+            (context.engine.tuning.windowRows + context.engine.tuning.batchesPerWindow - 1)
+                / context.engine.tuning.batchesPerWindow)
         var missed: [RowKey] = []
         var start = 0
         repeat {
@@ -92,7 +95,10 @@ struct ColumnPass: Sendable {
         moved.isDone = isLast
         moved.counts += batch.counts
         let (saved, missed, request) = try await persistent {
-            [moved, target = cipher.target, column = cipher.column.id, run, control = context.control, now = context.now()] in
+            [
+                moved, target = cipher.target, column = cipher.column.id, run, control = context.control,
+                now = context.now()
+            ] in
             try await control.write { session in
                 try session.checkLease(held)
                 var saved = moved

@@ -99,7 +99,8 @@ package struct RunMachine: Hashable, Sendable {
     private mutating func wait(for stage: AcknowledgementStage, of consumers: [Name]) -> Action {
         state = .waiting
         let names = consumers.map(\.description).joined(separator: ", ")
-        message = stage == .opens
+        message =
+            stage == .opens
             ? "waiting until \(names) can open with the new key" : "waiting until \(names) seal with the new key"
         return .wait(stage, consumers)
     }

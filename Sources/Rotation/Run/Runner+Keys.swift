@@ -16,7 +16,8 @@ extension Runner {
         }
         let record = try await context.control.read { try $0.keyring(run.keyring) }
         let provider = try await keys.provider(record.provider)
-        let key = try await provider.describeKey(ProviderCall(deadline: .seconds(10), idempotencyKey: "preflight-\(run.id)"))
+        let key = try await provider.describeKey(
+            ProviderCall(deadline: .seconds(10), idempotencyKey: "preflight-\(run.id)"))
         guard key.isUsable else {
             throw RotationError(
                 .callerPolicyForbids, "provider \"\(record.provider)\" cannot wrap now: \(key.summary)",
@@ -75,7 +76,8 @@ extension Runner {
             throw RotationError(.keyNotActive, "run \(run.id) has no key to activate")
         }
         if version.state != .active {
-            let core = try self.core(for: record, keys: [try await keys.material(of: id, in: run.keyring, instance: instance.id)])
+            let core = try self.core(
+                for: record, keys: [try await keys.material(of: id, in: run.keyring, instance: instance.id)])
             let held = try await lease.current()
             let epoch = try await context.control.write { [run, context] session in
                 try session.checkLease(held)
@@ -152,7 +154,8 @@ extension Runner {
                 try await context.control.write { session in
                     try session.checkLease(held)
                     try session.setFence(of: column.id, admitting: [.any])
-                    try session.storage.installFence(Fence(columnID: column.id, target: column.target(readsBack: false)))
+                    try session.storage.installFence(
+                        Fence(columnID: column.id, target: column.target(readsBack: false)))
                     try session.setFenced(true, column: column.id)
                 }
             }

@@ -85,7 +85,8 @@ extension Runner {
 
     private func beginSweep(_ finished: ColumnProgress, of run: RunRecord) async throws -> ColumnProgress {
         let next = ColumnProgress(
-            columnID: finished.columnID, phase: finished.phase, sweep: finished.sweep + 1, expectedRows: finished.expectedRows
+            columnID: finished.columnID, phase: finished.phase, sweep: finished.sweep + 1,
+            expectedRows: finished.expectedRows
         )
         let held = try await lease.current()
         try await context.control.write { session in
@@ -159,7 +160,9 @@ extension Runner {
         let held = try await lease.current()
         try await context.control.write { session in
             try session.checkLease(held)
-            for column in run.columnIDs { try session.save(ColumnProgress(columnID: column, phase: .verify), run: run.id) }
+            for column in run.columnIDs {
+                try session.save(ColumnProgress(columnID: column, phase: .verify), run: run.id)
+            }
         }
     }
 
@@ -168,7 +171,9 @@ extension Runner {
         let (canaries, progress) = try await context.control.read { [run] session in
             (try ids.map { ($0, try session.canary(of: $0)) }, try session.progress(of: run.id))
         }
-        let open = canaries.allSatisfy { id, value in value.map { Canary.opens($0, under: id, with: keyring.core) } ?? true }
+        let open = canaries.allSatisfy { id, value in
+            value.map { Canary.opens($0, under: id, with: keyring.core) } ?? true
+        }
         let statement = ProofStatement(
             instance: instance.id, run: run.id, kind: run.kind.rawValue, urgency: run.urgency.rawValue,
             keyring: run.keyring.description, core: keyring.descriptor.name,

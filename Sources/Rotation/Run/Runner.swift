@@ -57,7 +57,9 @@ struct Runner: Sendable {
     }
 
     /// Performs a phase; what throws is recorded first, so that the run says why it stands.
-    private func attempt(_ phase: RunPhase, of run: inout RunRecord, machine: inout RunMachine) async throws -> RunMachine.Event {
+    private func attempt(_ phase: RunPhase, of run: inout RunRecord, machine: inout RunMachine) async throws
+        -> RunMachine.Event
+    {
         do {
             return try await perform(phase, of: &run)
         } catch let error as ControlStoreError where error.code == .storeLeaseLost {
@@ -147,11 +149,15 @@ struct Runner: Sendable {
     private func exceptions(of run: RunRecord) async throws -> Int64 {
         guard run.phase > .verify, run.state.isOpen else { return 0 }
         let progress = try await context.control.read { try $0.progress(of: run.id) }
-        return try progress.filter { $0.phase == .verify }.reduce(0) { $0 + (try ColumnCensus.decode($1.census)?.exceptions ?? 0) }
+        return try progress.filter { $0.phase == .verify }.reduce(0) {
+            $0 + (try ColumnCensus.decode($1.census)?.exceptions ?? 0)
+        }
     }
 
     /// What a watcher is told.
-    func snapshot(of run: RunRecord, _ machine: RunMachine?, progress: [ColumnProgress], column: String? = nil) -> RunSnapshot {
+    func snapshot(of run: RunRecord, _ machine: RunMachine?, progress: [ColumnProgress], column: String? = nil)
+        -> RunSnapshot
+    {
         var counts = RowCounts()
         for entry in progress { counts += entry.counts }
         return RunSnapshot(
