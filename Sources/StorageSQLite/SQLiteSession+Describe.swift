@@ -73,8 +73,10 @@ private struct TableReader {
                 "SELECT sql FROM \(quotedIdentifier(table.schema)).sqlite_schema WHERE type = 'index' AND name = ?1",
                 [.text(index.name)]
             ).first?.text(0)
-            // What stands before the parenthesis are the names of the index and of the table.
-            let names = SQLLexer(text ?? "").drop { $0 != .symbol("(") }.compactMap(\.name)
+            // Before the first parenthesis stand the names of index and table, and plain columns are computed from nothing.
+            let names = SQLLexer(text ?? "").drop { token in
+                index.columns == nil ? token != .symbol("(") : !token.isKeyword("WHERE")
+            }.compactMap(\.name)
             let found = columns.map(\.name).filter { names.contains($0.lowercased()) }
             mentions.byIndexes.formUnion(found)
             if index.isUnique { mentions.byUniqueIndexes.formUnion(found) }
