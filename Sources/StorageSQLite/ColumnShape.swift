@@ -63,11 +63,13 @@ extension SQLiteSession {
 
     private func shape(of target: ColumnTarget, in table: TableRecord) throws -> ColumnShape {
         let declared = target.key.map { $0.lowercased() }
-        guard !declared.isEmpty, Set(declared).count == declared.count, let index = try uniqueIndex(over: declared, of: table)
+        guard !declared.isEmpty, Set(declared).count == declared.count,
+            let index = try uniqueIndex(over: declared, of: table)
         else { throw notUnique(target) }
         let collations = Dictionary(uniqueKeysWithValues: index.terms.map { ($0.column, $0.collation) })
         let key = zip(target.key, declared).map { name, folded in
-            quotedIdentifier(name) + (collations[folded].flatMap { $0 }.map { " COLLATE " + quotedIdentifier($0) } ?? "")
+            quotedIdentifier(name)
+                + (collations[folded].flatMap { $0 }.map { " COLLATE " + quotedIdentifier($0) } ?? "")
         }
         return ColumnShape(
             target: target, table: target.path.table.sql, column: quotedIdentifier(target.path.column), key: key,
@@ -87,7 +89,8 @@ extension SQLiteSession {
         let indexes = try indexRecords(of: table)
         let primary = try columnRecords(of: table).filter { $0.keyPosition > 0 }
         // A primary key without an index is the rowid under another name.
-        if primary.count == 1, !indexes.contains(where: \.isPrimaryKey), declared.contains(primary[0].name.lowercased()) {
+        if primary.count == 1, !indexes.contains(where: \.isPrimaryKey), declared.contains(primary[0].name.lowercased())
+        {
             return UniqueIndex(name: nil, terms: [(primary[0].name.lowercased(), nil)])
         }
         let candidates = indexes.filter { index in

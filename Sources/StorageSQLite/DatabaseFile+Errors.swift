@@ -22,6 +22,7 @@ extension DatabaseFile {
     ///   - detail: What SQLite says of it; never holds a bound value.
     ///   - action: A verb: `open`, `read`, `write`.
     ///   - object: What it was done to, where that is not the file as a whole.
+    /// - Returns: The error, whose message names the file.
     func storageError(_ code: CInt, _ detail: String, doing action: String, _ object: String? = nil) -> StorageError {
         let place = object.map { "\($0) of \(self)" } ?? description
         let (kind, reason, hint) = Self.explain(code, detail)

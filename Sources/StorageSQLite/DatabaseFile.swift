@@ -60,13 +60,16 @@ struct DatabaseFile: Sendable, CustomStringConvertible {
     func freeBytes() throws -> Int64 {
         var status = statvfs()
         guard statvfs(path, &status) == 0 else { throw unavailable(Self.errnoText) }
-        return Int64(clamping: UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize)).partialValue)
+        return Int64(
+            clamping: UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize)).partialValue)
     }
 
     private func configuration(_ purpose: Purpose) -> Configuration {
         var configuration = Configuration()
         configuration.busyMode = .timeout(TimeInterval(busyTimeout.milliseconds) / 1000)
         configuration.readonly = purpose == .readingOnly
+        // Else a rollback that the disk refuses would be a trap; the next transaction ends what is left instead.
+        configuration.allowsUnsafeTransactions = true
         // An update checks a foreign key only where it changes a column of one, so this costs ours nothing, keeps the
         // references within the control schema as other engines do, and refuses rather than breaks the application's.
         configuration.foreignKeysEnabled = true

@@ -99,6 +99,7 @@ extension SQLiteEngine {
     ) async throws -> Value {
         let file = file
         return try await perform(on: queue) { database, isCancelled in
+            if database.isInsideTransaction { try database.rollback() }
             var result: Value?
             try database.inTransaction(kind) {
                 if isCancelled() { throw CancellationError() }
@@ -125,7 +126,9 @@ extension SQLiteEngine {
                         with: Result {
                             if cancellation.isCancelled { throw CancellationError() }
                             guard database.sqliteConnection != nil else { throw file.closed }
-                            do { return try work(database) { cancellation.isCancelled } } catch let error as DatabaseError {
+                            do { return try work(database) { cancellation.isCancelled } } catch let error
+                                as DatabaseError
+                            {
                                 throw file.error(of: error)
                             }
                         })

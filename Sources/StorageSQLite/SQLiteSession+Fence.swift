@@ -51,7 +51,7 @@ struct FenceTriggers {
     /// The name of a column's trigger.
     static func name(columnID: Int64, _ event: Event) -> String { "\(prefix)\(columnID)_\(event.rawValue)" }
 
-    /// Refuses values that the column would change to. Setting the value that already stands there is no change.
+    /// Refuses values that the column would change to; setting the value that already stands there is no change.
     var updateTrigger: String {
         let change = """
             (typeof(NEW.\(shape.column)) IS NOT typeof(OLD.\(shape.column))
@@ -104,8 +104,9 @@ struct FenceTriggers {
             """
     }
 
-    /// The byte at position `i` of a mark as a number. A cast would do, were it not for UTF-16, in which the marks, plain
-    /// ASCII, stand as two bytes a character.
+    /// The byte at position `i` of a mark as a number.
+    ///
+    /// A cast would do, were it not for UTF-16, in which the marks, plain ASCII, stand as two bytes a character.
     private func byte(of mark: String) -> String {
         let digits = "hex(substr(\(mark), i + 1, 1))"
         return """

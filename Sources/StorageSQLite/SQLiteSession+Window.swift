@@ -6,7 +6,7 @@ extension SQLiteSession {
         let shape = try shape(of: request.target)
         let limit = min(max(request.rowLimit, 1), Self.rowLimit)
         let statement = try SQLiteStatement(
-            windowText(request, shape), in: self, doing: "read", shape.name)
+            windowText(for: request, shape), in: self, doing: "read", shape.name)
         defer { statement.reset() }
         try bindBounds(of: request, shape, to: statement)
         // One row more than asked for tells whether anything follows.
@@ -34,7 +34,8 @@ extension SQLiteSession {
     func bind(_ key: RowKey, of shape: ColumnShape, to statement: SQLiteStatement, from first: Int) throws {
         guard key.components.count == shape.key.count else {
             throw StorageError(
-                .storeUnexpected, "cannot use \(shape.name): a key of \(key.components.count) components came for a"
+                .storeUnexpected,
+                "cannot use \(shape.name): a key of \(key.components.count) components came for a"
                     + " key of \(shape.key.count) columns")
         }
         for (index, component) in key.components.enumerated() {
@@ -43,7 +44,7 @@ extension SQLiteSession {
     }
 
     /// `?1…` is the key after which to begin, then comes the one at which to end, then the limit.
-    private func windowText(_ request: WindowRequest, _ shape: ColumnShape) -> String {
+    func windowText(for request: WindowRequest, _ shape: ColumnShape) -> String {
         var conditions: [String] = []
         if request.skipsNull { conditions.append("\(shape.column) IS NOT NULL") }
         if request.after != nil { conditions.append(shape.orderCondition(">", from: 1)) }

@@ -22,6 +22,7 @@ struct SQLiteStatement {
     ///   - isCached: Whether it is kept for the next time.
     ///   - action: The verb that a message begins with.
     ///   - object: What it is done to, for messages; nil for the file as a whole.
+    /// - Throws: ``StorageError`` where the statement does not compile.
     init(
         _ sql: String, in session: SQLiteSession, isCached: Bool = true, doing action: String, _ object: String? = nil
     ) throws {

@@ -4,13 +4,16 @@ internal import Storage
 extension EngineConformance {
     static var controlCases: [ConformanceCase] {
         [
-            ConformanceCase("control tables are made, listed apart from the application's, and hold any value", controlTables),
+            ConformanceCase(
+                "control tables are made, listed apart from the application's, and hold any value", controlTables),
             ConformanceCase("a statement says how many rows it changed", counts),
             ConformanceCase("a query beyond 100 000 rows is refused") { fixture in
                 let numbers: SQL = """
                     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < \(100_001)) SELECT i FROM n
                     """
-                try await expectError(.storeUnexpected, "query") { _ = try await fixture.engine.read { try $0.query(numbers) } }
+                try await expectError(.storeUnexpected, "query") {
+                    _ = try await fixture.engine.read { try $0.query(numbers) }
+                }
             },
             ConformanceCase("a statement on a table that is not there says so") { fixture in
                 try await expectError(.storeObjectMissing, "query") {

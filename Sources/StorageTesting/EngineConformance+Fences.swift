@@ -88,7 +88,8 @@ extension EngineConformance {
         try await fixture.run(
             "UPDATE t SET c = 's1.new.abc' WHERE id = 1", "UPDATE t SET c = NULL WHERE id = 1",
             "UPDATE t SET c = '' WHERE id = 1", "INSERT INTO t (id, c) VALUES (3, 's1.new')",
-            "INSERT INTO t (id, c) VALUES (4, NULL)", "INSERT INTO t (id, c) VALUES (5, '')", "INSERT INTO t (id) VALUES (6)")
+            "INSERT INTO t (id, c) VALUES (4, NULL)", "INSERT INTO t (id, c) VALUES (5, '')",
+            "INSERT INTO t (id) VALUES (6)")
         for value in ["plain", "s1.", "s1.ne", "s1.old.abc", "xs1.new.abc", "s2.new.abc", " s1.new", "s1_new"] {
             try await expectFenced("update to \(value)") {
                 try await fixture.run("UPDATE t SET c = '\(value)' WHERE id = 2")
@@ -166,7 +167,8 @@ extension EngineConformance {
         let literal = fixture.dialect.blobLiteral
         try await fixture.run(
             "INSERT INTO t (id, c) VALUES (1, \(literal([1, 0, 9, 9, 0xFF, 0, 7])))",
-            "INSERT INTO t (id, c) VALUES (2, \(literal([])))", "UPDATE t SET c = \(literal([1, 0, 0, 0, 0xFF, 0])) WHERE id = 2")
+            "INSERT INTO t (id, c) VALUES (2, \(literal([])))",
+            "UPDATE t SET c = \(literal([1, 0, 0, 0, 0xFF, 0])) WHERE id = 2")
         let refused: [[UInt8]] = [[1], [1, 0, 9, 9, 0xFF], [1, 0, 9, 9, 0xFF, 1], [0, 1, 9, 9, 0xFF, 0], [0]]
         for value in refused {
             try await expectFenced("update to \(value)") {

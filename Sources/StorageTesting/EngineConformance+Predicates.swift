@@ -19,7 +19,8 @@ extension EngineConformance {
                 try await fixture.makeTable(rows: 1)
                 let evil = [
                     "", "  ", "-- nothing", "1) OR (1", "flag = 1)", "(flag = 1", "flag = 1; DROP TABLE t", "flag = 1;",
-                    "flag = 1 /* open", "c = 'open", "\"open", "flag = ?", "flag = :p", "flag = $1", "flag = 1 ORDER BY 1",
+                    "flag = 1 /* open", "c = 'open", "\"open", "flag = ?", "flag = :p", "flag = $1",
+                    "flag = 1 ORDER BY 1",
                     "nosuch = 1", "\"nosuch\" = 1", "gone.flag = 1", "count(*) > 0", "flag = 1\0 OR 1 = 1", "SELECT",
                     "flag = 1) UNION SELECT 1 FROM t WHERE (1 = 1", "nosuchfunction(flag) = 1", "(DELETE FROM t)",
                     "flag = 1 -- ) \n ) OR (1 = 1",

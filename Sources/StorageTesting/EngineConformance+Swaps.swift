@@ -69,7 +69,8 @@ extension EngineConformance {
 extension EngineConformance {
     static var swapEffectCases: [ConformanceCase] {
         [
-            ConformanceCase("sealing a plaintext writes its assignments, although the predicate does not hold yet", assignments),
+            ConformanceCase(
+                "sealing a plaintext writes its assignments, although the predicate does not hold yet", assignments),
             ConformanceCase("an altering trigger is noticed and leaves nothing behind", altering),
             ConformanceCase("a trigger's refusal names the table and the trigger's words", refusing),
             ConformanceCase("a constraint's refusal rolls the transaction back") { fixture in
@@ -98,7 +99,8 @@ extension EngineConformance {
 
     @Sendable private static func assignments(_ fixture: Fixture) async throws {
         try await fixture.makeTable(rows: 2)
-        try await fixture.run("UPDATE t SET flag = 0", "ALTER TABLE t ADD COLUMN \"sealed by\" \(fixture.dialect.textType)")
+        try await fixture.run(
+            "UPDATE t SET flag = 0", "ALTER TABLE t ADD COLUMN \"sealed by\" \(fixture.dialect.textType)")
         let target = ColumnTarget(
             path: .plain, key: ["id"], predicate: "flag = 1",
             assignments: [
@@ -109,9 +111,11 @@ extension EngineConformance {
             [Swap(1, "v1", "new", setsAssignments: true), Swap(2, "v2", "new"), Swap(1, "new", "newer")], in: target)
         try expectEqual(results, [true, false, true], "results")
         let found = try await fixture.engine.read {
-            try $0.query("SELECT flag, \(identifier: "sealed by") FROM \(table: TableName(name: "t")) ORDER BY id").map(\.values)
+            try $0.query("SELECT flag, \(identifier: "sealed by") FROM \(table: TableName(name: "t")) ORDER BY id").map(
+                \.values)
         }
-        try expectEqual(found, [[.integer(1), .text("keyturn")], [.integer(0), .null]], "the columns beside the value")
+        try expectEqual(
+            found, [[.integer(1), .text("keyturn")], [.integer(0), .null]], "the columns beside the value")
     }
 
     @Sendable private static func altering(_ fixture: Fixture) async throws {

@@ -19,7 +19,9 @@ extension EngineConformance {
     }
 
     private static func texts(_ dialect: ConformanceDialect) -> [[UInt8]] {
-        let plain = ["", " ", "a", "it's", "\"", "💧é漢", "e\u{301}", "\u{FEFF}x", "123", "1e3", "true", "null", "\n\r\t"]
+        let plain = [
+            "", " ", "a", "it's", "\"", "💧é漢", "e\u{301}", "\u{FEFF}x", "123", "1e3", "true", "null", "\n\r\t",
+        ]
         let large = [UInt8](String(repeating: "0123456789abcdé", count: 1 << 16).utf8)
         let wild: [[UInt8]] = [[0x61, 0, 0x62], [0], [0xFF, 0xFE, 0x80], [0xC3], [0xED, 0xA0, 0x80]]
         return plain.map { [UInt8]($0.utf8) } + [large] + (dialect.storesAnyBytesAsText ? wild : [])
@@ -38,7 +40,8 @@ extension EngineConformance {
             try expectEqual(try await fixture.value(Int64(index)), value, "value \(index) as the application wrote it")
             let other = written([0x7A, 0x7A]).0
             try expectEqual(
-                try await fixture.swap([Swap(key: key, old: value, new: other), Swap(key: key, old: other, new: value)]),
+                try await fixture.swap([Swap(key: key, old: value, new: other), Swap(key: key, old: other, new: value)]
+                ),
                 [true, true], "swaps of value \(index)")
             try expectEqual(try await fixture.value(Int64(index)), value, "value \(index) as we wrote it")
         }

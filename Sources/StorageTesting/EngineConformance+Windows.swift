@@ -10,7 +10,8 @@ private struct KeyShape: Sendable {
     let literals: @Sendable (Int, ConformanceDialect) -> [String]
 
     static let all: [KeyShape] = [
-        KeyShape(name: "integer", columns: { _ in [("id", "BIGINT")] }, literals: { n, _ in ["\(n * 7919 - 400_000)"] }),
+        KeyShape(
+            name: "integer", columns: { _ in [("id", "BIGINT")] }, literals: { n, _ in ["\(n * 7919 - 400_000)"] }),
         KeyShape(name: "text", columns: { [("id", $0.textType)] }, literals: { n, _ in ["'\(words(n))'"] }),
         KeyShape(
             name: "case-folding text", columns: { [("id", $0.foldedTextType)] },
@@ -26,7 +27,9 @@ private struct KeyShape: Sendable {
 
     private static func digest(_ n: Int) -> [UInt8] {
         var generator = SeededGenerator(seed: UInt64(n))
-        return (0..<(1 + n % 9)).map { _ in UInt8.random(in: 0...255, using: &generator) } + [UInt8(n >> 8), UInt8(n & 255)]
+        return (0..<(1 + n % 9)).map { _ in UInt8.random(in: 0...255, using: &generator) } + [
+            UInt8(n >> 8), UInt8(n & 255),
+        ]
     }
 
     private static func uuid(_ n: Int) -> String {

@@ -24,7 +24,9 @@ struct Fixture: Sendable {
     }
 
     /// Reads one window.
-    func window(_ request: WindowRequest) async throws -> Window { try await engine.read { try $0.readWindow(request) } }
+    func window(_ request: WindowRequest) async throws -> Window {
+        try await engine.read { try $0.readWindow(request) }
+    }
 
     /// Reads windows until the last one; `between` is called after each.
     func allRows(_ request: WindowRequest, between: (Int) async throws -> Void = { _ in }) async throws -> [StoredRow] {
@@ -111,7 +113,8 @@ func expectFenced(_ claim: String, _ body: () async throws -> Void) async throws
     do {
         try await body()
     } catch {
-        return try expect("\(error)".contains("keyturn: "), "\(claim): threw \(error), which is not the fence's message")
+        return try expect(
+            "\(error)".contains("keyturn: "), "\(claim): threw \(error), which is not the fence's message")
     }
     throw ConformanceFailure(description: "\(claim): the fence let it pass")
 }

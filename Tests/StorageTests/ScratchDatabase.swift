@@ -20,6 +20,7 @@ struct ScratchDatabase: ConformanceDatabase {
     /// - Parameters:
     ///   - journalMode: How it keeps its journal.
     ///   - encoding: How it keeps text.
+    /// - Throws: What SQLite or the file system throws.
     init(_ journalMode: JournalMode = .wal, encoding: String = "UTF-8") throws {
         directory = FileManager.default.temporaryDirectory.appending(path: "keyturn-storage-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
@@ -27,6 +28,7 @@ struct ScratchDatabase: ConformanceDatabase {
         var configuration = Configuration()
         configuration.busyMode = .timeout(5)
         configuration.foreignKeysEnabled = false
+        configuration.allowsUnsafeTransactions = true
         configuration.acceptsDoubleQuotedStringLiterals = true
         application = try DatabaseQueue(path: path, configuration: configuration)
         try run("PRAGMA encoding = '\(encoding)'")
@@ -43,6 +45,13 @@ struct ScratchDatabase: ConformanceDatabase {
     func dispose() async {
         try? application.close()
         try? FileManager.default.removeItem(at: directory)
+    }
+
+    /// Changes how a database keeps its journal, on a connection that is closed again.
+    static func setJournalMode(_ mode: JournalMode, of path: String) throws {
+        let queue = try DatabaseQueue(path: path)
+        try queue.inDatabase { try $0.execute(sql: "PRAGMA journal_mode = \(mode.rawValue)") }
+        try queue.close()
     }
 
     /// Runs SQL on the application's connection.
