@@ -24,6 +24,7 @@ extension SQLiteSession {
 
     private func run(_ text: String, _ object: String) throws {
         let statement = try SQLiteStatement(text, in: self, isCached: false, doing: "fence", object)
+        defer { statement.reset() }
         try statement.run()
     }
 

@@ -60,11 +60,8 @@ struct SQLiteStatement {
         }
     }
 
-    /// Runs to the end and makes ready again.
-    func run() throws {
-        defer { sqlite3_reset(handle) }
-        while try step() {}
-    }
+    /// Runs to the end; the caller makes ready again.
+    func run() throws { while try step() {} }
 
     private func failure() -> StorageError {
         let connection = sqlite3_db_handle(handle)
