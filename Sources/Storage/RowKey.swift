@@ -47,9 +47,11 @@ package struct RowKey: Hashable, Sendable, CustomStringConvertible {
             guard rest.count >= 4 else { return nil }
             let count = rest.prefix(4).reduce(0) { $0 << 8 | Int($1) }
             rest = rest.dropFirst(4)
-            guard rest.count >= count, let component = KeyComponent(tag: tag, bytes: Array(rest.prefix(count))) else {
-                return nil
-            }
+            let bytes = Array(rest.prefix(count))
+            // Only the one form that ``encoded`` writes is read, so that equal keys are equal bytes.
+            guard bytes.count == count, let component = KeyComponent(tag: tag, bytes: bytes),
+                component.canonical == bytes
+            else { return nil }
             components.append(component)
             rest = rest.dropFirst(count)
         }

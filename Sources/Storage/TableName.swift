@@ -59,17 +59,22 @@ package struct ColumnPath: Hashable, Sendable, CustomStringConvertible {
     /// Writes a part of a name, quoted where it must be.
     static func written(_ part: String) -> String {
         let isPlain = part.unicodeScalars.allSatisfy { $0 != "." && $0 != "\"" && $0 != " " }
-        return isPlain
-            ? part
-            : "\"" + part.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+        guard !isPlain else { return part }
+        var result = "\""
+        for scalar in part.unicodeScalars {
+            if scalar == "\"" { result += "\"" }
+            result.unicodeScalars.append(scalar)
+        }
+        return result + "\""
     }
 
+    /// Splits at the dots; by scalars, since a combining mark would make one character of itself and a quote or a dot.
     private static func split(_ text: String) -> [String]? {
         var parts: [String] = [""]
         var isQuoted = false
-        var rest = text[...]
-        while let character = rest.popFirst() {
-            switch character {
+        var rest = text.unicodeScalars[...]
+        while let scalar = rest.popFirst() {
+            switch scalar {
             case "\"" where isQuoted && rest.first == "\"":
                 parts[parts.count - 1].append("\"")
                 rest.removeFirst()
@@ -80,7 +85,7 @@ package struct ColumnPath: Hashable, Sendable, CustomStringConvertible {
                 guard parts[parts.count - 1].isEmpty else { return nil }
                 isQuoted = true
             case "." where !isQuoted: parts.append("")
-            default: parts[parts.count - 1].append(character)
+            default: parts[parts.count - 1].unicodeScalars.append(scalar)
             }
         }
         return isQuoted ? nil : parts

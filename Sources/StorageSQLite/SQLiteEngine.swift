@@ -1,0 +1,158 @@
+internal import Foundation
+internal import GRDB
+internal import GRDBSQLite
+package import Storage
+internal import Synchronization
+
+/// A database file of SQLite, through one writing and one reading connection.
+///
+/// Two plain connections rather than a pool: a pool would switch the file to WAL, and the journal mode belongs to the
+/// application. In WAL mode the next window is read while a batch is written; in the other modes the two take turns,
+/// so windows and batches are short. Each connection works on a dispatch queue of its own.
+package final class SQLiteEngine: StorageEngine {
+    /// `sqlite` and the version of the library, such as `sqlite 3.40.1`.
+    package let description = "sqlite \(String(cString: sqlite3_libversion()))"
+    /// Batches of a thousand neighbours: the write lock is held for milliseconds, and neighbours share pages.
+    package let tuning = BatchTuning(windowRows: 10_000, batchesPerWindow: 10, isStrided: false)
+
+    let file: DatabaseFile
+    private let writer: DatabaseQueue?
+    private let reader: DatabaseQueue
+
+    /// Opens a database file.
+    ///
+    /// - Parameters:
+    ///   - path: The file.
+    ///   - isReadOnly: Whether the file is opened such that nothing can be written to it or beside it.
+    ///   - create: Whether a missing file is created, readable by its owner alone.
+    ///   - busyTimeout: How long a call waits for a lock that another connection holds.
+    /// - Throws: ``StorageError`` with `storeUnavailable`, `storeDamaged`, `storeBusy` or `storeFull`.
+    package init(
+        path: String, isReadOnly: Bool = false, create: Bool = false, busyTimeout: Duration = .seconds(5)
+    ) throws {
+        file = DatabaseFile(path: path, busyTimeout: busyTimeout)
+        try file.check(creating: create && !isReadOnly)
+        writer = isReadOnly ? nil : try file.open(.writing)
+        do {
+            reader = try file.open(isReadOnly ? .readingOnly : .reading)
+        } catch {
+            try? writer?.close()
+            throw error
+        }
+    }
+
+    package func read<Value: Sendable>(
+        _ body: @escaping @Sendable (any StorageSession) throws -> Value
+    ) async throws -> Value {
+        try await transaction(.deferred, on: reader, body)
+    }
+
+    package func write<Value: Sendable>(
+        _ body: @escaping @Sendable (any StorageSession) throws -> Value
+    ) async throws -> Value {
+        guard let writer else { throw file.readOnly }
+        return try await transaction(.immediate, on: writer, body)
+    }
+
+    /// Waits until every transaction that began before the call has ended.
+    ///
+    /// SQLite has one writer, so taking its lock once proves that the older ones are gone. A transaction that has only
+    /// read so far cannot write after that: WAL refuses to upgrade a stale snapshot, and in the other modes a commit
+    /// waits for every reader.
+    package func waitForOlderTransactions(limit: Duration) async throws {
+        guard let writer else { return }
+        let file = file
+        try await perform(on: writer) { database, _ in
+            sqlite3_busy_timeout(database.sqliteConnection, limit.milliseconds)
+            defer { sqlite3_busy_timeout(database.sqliteConnection, file.busyTimeout.milliseconds) }
+            do {
+                try database.inTransaction(.immediate) { .rollback }
+            } catch let error as DatabaseError where error.resultCode == .SQLITE_BUSY {
+                throw StorageError(
+                    .storeBusy,
+                    "cannot wait for older transactions of \(file): another connection has held the write lock"
+                        + " for more than \(limit)",
+                    hint: "End the transaction that the application left open, then retry.")
+            }
+        }
+    }
+
+    package func freeBytes() async throws -> Int64? { try file.freeBytes() }
+
+    package func close() async {
+        for queue in [reader, writer].compactMap(\.self) { await Self.close(queue) }
+    }
+}
+
+extension SQLiteEngine {
+    /// Closes a connection behind the work that is queued on it; there is nobody to tell where that fails.
+    private static func close(_ queue: DatabaseQueue) async {
+        await withCheckedContinuation { continuation in
+            queue.asyncWriteWithoutTransaction { _ in continuation.resume() }
+        }
+        try? queue.close()
+    }
+
+    private func transaction<Value: Sendable>(
+        _ kind: Database.TransactionKind, on queue: DatabaseQueue,
+        _ body: @escaping @Sendable (any StorageSession) throws -> Value
+    ) async throws -> Value {
+        let file = file
+        return try await perform(on: queue) { database, isCancelled in
+            if database.isInsideTransaction { try database.rollback() }
+            var result: Value?
+            try database.inTransaction(kind) {
+                if isCancelled() { throw CancellationError() }
+                result = try body(SQLiteSession(database: database, file: file))
+                return .commit
+            }
+            guard let result else { throw file.unexpected("a transaction ended without a result") }
+            return result
+        }
+    }
+
+    /// Runs work on the queue of a connection; cancelling the task drops it while it waits and never interrupts it later.
+    ///
+    /// GRDB's own async calls are left aside, since they interrupt a running statement when the task is cancelled.
+    private func perform<Value: Sendable>(
+        on queue: DatabaseQueue, _ work: @escaping @Sendable (Database, () -> Bool) throws -> Value
+    ) async throws -> Value {
+        let cancellation = Cancellation()
+        let file = file
+        return try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                queue.asyncWriteWithoutTransaction { database in
+                    continuation.resume(
+                        with: Result {
+                            if cancellation.isCancelled { throw CancellationError() }
+                            guard database.sqliteConnection != nil else { throw file.closed }
+                            do { return try work(database) { cancellation.isCancelled } } catch let error
+                                as DatabaseError
+                            {
+                                throw file.error(of: error)
+                            }
+                        })
+                }
+            }
+        } onCancel: {
+            cancellation.cancel()
+        }
+    }
+}
+
+/// Whether the task that asked for some work has given up.
+private final class Cancellation: Sendable {
+    private let flag = Atomic(false)
+
+    var isCancelled: Bool { flag.load(ordering: .relaxed) }
+
+    func cancel() { flag.store(true, ordering: .relaxed) }
+}
+
+extension Duration {
+    /// Whole milliseconds, at least 0, at most about eleven days.
+    var milliseconds: CInt {
+        let whole = min(max(0, components.seconds), 1_000_000)
+        return CInt(whole * 1000 + max(0, components.attoseconds) / 1_000_000_000_000_000)
+    }
+}

@@ -1,0 +1,64 @@
+internal import GRDB
+internal import GRDBSQLite
+internal import PluginKit
+internal import Storage
+
+/// A connection of SQLite inside a transaction.
+final class SQLiteSession: StorageSession {
+    /// The most rows that a query hands back.
+    static let rowLimit = 100_000
+
+    let database: Database
+    let file: DatabaseFile
+    /// What was found out about the columns used so far; a transaction sees one state of the schema.
+    var shapes: [ColumnTarget: ColumnShape] = [:]
+
+    init(database: Database, file: DatabaseFile) {
+        self.database = database
+        self.file = file
+    }
+
+    func query(_ sql: Storage.SQL) throws -> [SQLRow] {
+        let (text, parameters) = sql.rendered()
+        return try rows(text, parameters)
+    }
+
+    @discardableResult
+    func execute(_ sql: Storage.SQL) throws -> Int {
+        let (text, parameters) = sql.rendered()
+        let before = sqlite3_total_changes(database.sqliteConnection)
+        let statement = try SQLiteStatement(text, in: self, doing: "use")
+        defer { statement.reset() }
+        for (index, value) in parameters.enumerated() { try statement.bind(value, at: CInt(index + 1)) }
+        try statement.run()
+        shapes = [:]
+        // A statement that changes no rows at all, such as CREATE TABLE, leaves the last count standing.
+        let didChange = sqlite3_total_changes(database.sqliteConnection) != before
+        return didChange ? Int(sqlite3_changes(database.sqliteConnection)) : 0
+    }
+
+    func columnType(_ type: ControlType) -> Storage.SQL {
+        switch type {
+        case .integer: "INTEGER"
+        case .text: "TEXT"
+        case .blob: "BLOB"
+        }
+    }
+
+    func createControlSchema() throws {}
+
+    /// Runs a statement of text that is ours and values that are bound.
+    func rows(_ text: String, _ parameters: [SQLValue] = []) throws -> [SQLRow] {
+        let statement = try SQLiteStatement(text, in: self, doing: "use")
+        defer { statement.reset() }
+        for (index, value) in parameters.enumerated() { try statement.bind(value, at: CInt(index + 1)) }
+        var rows: [SQLRow] = []
+        while try statement.step() {
+            guard rows.count < Self.rowLimit else {
+                throw file.unexpected("a query gave more than \(Self.rowLimit) rows")
+            }
+            rows.append(SQLRow(try (0..<statement.columnCount).map(statement.value)))
+        }
+        return rows
+    }
+}
