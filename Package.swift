@@ -82,7 +82,7 @@ let package = Package(
         .testTarget(
             name: "CoreTests",
             dependencies: [
-                "Fernet", "KR1", "KeyModel", "LibCrypto", "PluginConformance", "PluginKit", "VectorTesting",
+                "CZlib", "Fernet", "KR1", "KeyModel", "LibCrypto", "PluginConformance", "PluginKit", "VectorTesting",
             ],
             swiftSettings: strict
         ),
