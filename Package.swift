@@ -77,12 +77,19 @@ let package = Package(
             swiftSettings: strict
         ),
 
+        // Benchmarks are built by name only: `swift build -c release --product bench-kr1`.
+        .target(name: "CKR1Loop", dependencies: ["COpenSSL"], path: "Benchmarks/kr1/CKR1Loop"),
+        .executableTarget(
+            name: "bench-kr1", dependencies: ["CKR1Loop", "KR1", "KeyModel", "PluginKit"],
+            path: "Benchmarks/kr1/Sources", swiftSettings: strict
+        ),
+
         .testTarget(name: "KeyModelTests", dependencies: ["KeyModel", "VectorTesting"], swiftSettings: strict),
         .testTarget(name: "PluginKitTests", dependencies: ["KeyModel", "PluginKit"], swiftSettings: strict),
         .testTarget(
             name: "CoreTests",
             dependencies: [
-                "Fernet", "KR1", "KeyModel", "LibCrypto", "PluginConformance", "PluginKit", "VectorTesting",
+                "CZlib", "Fernet", "KR1", "KeyModel", "LibCrypto", "PluginConformance", "PluginKit", "VectorTesting",
             ],
             swiftSettings: strict
         ),

@@ -60,7 +60,8 @@ public enum SealedShape: String, CaseIterable, Sendable {
     private static func isFernet(_ bytes: Bytes) -> Bool {
         if begins(bytes, "enc:fernet:") { return true }
         guard begins(bytes, "gAAAAA") else { return false }
-        return bytes.allSatisfy { isURLDigit($0) || isSpace($0) || $0 == UInt8(ascii: "=") }
+        guard let last = bytes.lastIndex(where: { !isSpace($0) }) else { return false }
+        return bytes[...last].allSatisfy { isURLDigit($0) || $0 == UInt8(ascii: "=") }
     }
 
     /// A packet of tag 3 (RFC 4880 §5.3), version 4, which is where pgcrypto begins.
