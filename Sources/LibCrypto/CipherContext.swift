@@ -92,7 +92,8 @@ package final class CipherContext {
 
     /// Decrypts with CBC and takes the padding off; what is decrypted must have been authenticated before.
     ///
-    /// - Parameter output: Room for as many bytes as `ciphertext` has.
+    /// `output` must have room for as many bytes as `ciphertext` has.
+    ///
     /// - Returns: The number of bytes of plaintext; nil where the padding is wrong.
     package func decrypt(
         _ ciphertext: UnsafeRawBufferPointer, key: UnsafeRawPointer, vector: UnsafeRawPointer,
