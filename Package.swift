@@ -78,7 +78,7 @@ let package = Package(
             swiftSettings: strict
         ),
 
-        // Benchmarks are built by name only: `swift build -c release --product bench-kr1`.
+        // Run with `swift run -c release bench-kr1`.
         .target(name: "CKR1Loop", dependencies: ["COpenSSL"], path: "Benchmarks/kr1/CKR1Loop"),
         .executableTarget(
             name: "bench-kr1", dependencies: ["CKR1Loop", "KR1", "KeyModel", "PluginKit"],

@@ -8,7 +8,8 @@ package final class CipherContext {
     package enum Cipher: String, Sendable {
         /// AES-256 in Galois/Counter Mode (SP 800-38D): 12-byte nonce, 16-byte tag.
         case aes256GCM = "AES-256-GCM"
-        /// AES-128 in Cipher Block Chaining mode with PKCS #7 padding: 16-byte initialisation vector.
+        /// AES-128 in Cipher Block Chaining mode with PKCS #7 padding: 16-byte initialisation
+        /// vector.
         case aes128CBC = "AES-128-CBC"
     }
 
@@ -48,7 +49,8 @@ package final class CipherContext {
         return EVP_CipherInit_ex2(context, nil, bytes(key), bytes(nonce), 1, nil) == 1
             && EVP_EncryptUpdate(context, nil, &length, bytes(header.baseAddress), Int32(header.count)) == 1
             && (plaintext.isEmpty
-                || EVP_EncryptUpdate(context, out, &length, bytes(plaintext.baseAddress), Int32(plaintext.count)) == 1)
+                || EVP_EncryptUpdate(
+                    context, out, &length, bytes(plaintext.baseAddress), Int32(plaintext.count)) == 1)
             && EVP_EncryptFinal_ex(context, out + plaintext.count, &length) == 1
             && EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, 16, tag) == 1
     }
@@ -68,7 +70,8 @@ package final class CipherContext {
             && EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, 16, expected) == 1
             && EVP_DecryptUpdate(context, nil, &length, bytes(header.baseAddress), Int32(header.count)) == 1
             && (ciphertext.isEmpty
-                || EVP_DecryptUpdate(context, out, &length, bytes(ciphertext.baseAddress), Int32(ciphertext.count)) == 1)
+                || EVP_DecryptUpdate(
+                    context, out, &length, bytes(ciphertext.baseAddress), Int32(ciphertext.count)) == 1)
             && EVP_DecryptFinal_ex(context, out + ciphertext.count, &length) == 1
     }
 
@@ -90,9 +93,10 @@ package final class CipherContext {
         return Int(body) + Int(rest)
     }
 
-    /// Decrypts with CBC and takes the padding off; what is decrypted must have been authenticated before.
+    /// Decrypts with CBC and takes the padding off; what is decrypted must have been authenticated
+    /// before.
     ///
-    /// `output` must have room for as many bytes as `ciphertext` has.
+    /// `output` has room for as many bytes as `ciphertext`.
     ///
     /// - Returns: The number of bytes of plaintext; nil where the padding is wrong.
     package func decrypt(

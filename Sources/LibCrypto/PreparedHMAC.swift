@@ -3,8 +3,8 @@ internal import PluginKit
 
 /// HMAC (RFC 2104) with a key that is hashed once and used for many messages.
 ///
-/// The two states that stand for the key lie in locked memory. Any number of threads may use one prepared key, each
-/// with working memory of its own.
+/// The two states that stand for the key lie in locked memory. Any number of threads may use one
+/// prepared key, each with working memory of its own.
 package struct PreparedHMAC: ~Copyable, Sendable {
     /// The hash function.
     package let digest: Digest

@@ -77,7 +77,8 @@ extension CoreConformance {
         }
     }
 
-    /// The first half of a value still shows what it was; a core that called it plaintext would have it sealed twice.
+    /// The first half of a value still shows what it was; a core that called it plaintext would
+    /// have it sealed twice.
     func brokenIsNotPlaintext(_ bench: CoreBench) throws {
         for form in [ValueForm.blob, .text] {
             let bytes = try bench.seal(bench.item(Bytes(repeating: 0x62, count: 80), form: form)).bytes ?? []

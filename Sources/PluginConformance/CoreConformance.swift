@@ -3,8 +3,9 @@ public import PluginKit
 
 /// Checks that an encryption core keeps what ``EncryptionCore`` and its own descriptor promise.
 ///
-/// Needs no test framework: `await CoreConformance(MyCore.self).run()` gives one result a claim. Every check makes its own
-/// keys; nothing outside is read or written. Takes a few seconds in a debug build, most of it for values of 1 MiB.
+/// Needs no test framework: `await CoreConformance(MyCore.self).run()` gives one result a claim.
+/// Every check makes its own keys; nothing outside is read or written. Takes a few seconds in a
+/// debug build, most of it for values of 1 MiB.
 public struct CoreConformance: Sendable {
     let core: any EncryptionCore.Type
     let options: CoreOptions

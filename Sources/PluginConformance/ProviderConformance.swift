@@ -3,8 +3,8 @@ public import PluginKit
 
 /// Checks that a key provider keeps what ``KeyProvider`` promises.
 ///
-/// The provider must be set up with a key that can wrap. Every check makes its own material; what a provider stores of its
-/// own accord stays there.
+/// The provider must be set up with a key that can wrap. Every check makes its own material; what a
+/// provider stores of its own accord stays there.
 public struct ProviderConformance: Sendable {
     private let provider: any KeyProvider
     private let deadline: Duration

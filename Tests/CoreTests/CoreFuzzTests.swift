@@ -4,7 +4,8 @@ import KeyModel
 import PluginKit
 import Testing
 
-/// Feeds cores with bytes that nobody sealed; nothing may trap, and nothing may open to what was not sealed.
+/// Feeds cores with bytes that nobody sealed; nothing may trap, and nothing may open to what was
+/// not sealed.
 struct CoreFuzzTests {
     private static let rounds = 20_000
 

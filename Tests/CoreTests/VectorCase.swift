@@ -43,7 +43,8 @@ struct VectorCase: Decodable {
 
     /// The failures that are of the right class.
     ///
-    /// A value changed on its way fails wherever the change stands, so that any class but a size will do.
+    /// A value changed on its way fails wherever the change stands, so that any class but a size
+    /// will do.
     func allowedFailures() throws -> Set<OpenFailure> {
         switch fail_reason {
         case "malformed": [.malformed]

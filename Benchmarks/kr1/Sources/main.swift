@@ -4,7 +4,8 @@ internal import KR1
 internal import KeyModel
 internal import PluginKit
 
-/// Measures the KR1 core against the same work in C: open and seal of 80 bytes, on one thread, in alternating pairs.
+/// Measures the KR1 core against the same work in C: open and seal of 80 bytes, on one thread, in
+/// alternating pairs.
 ///
 /// Exit 1 when the median ratio is above the bar. `--json FILE` writes the figures.
 struct Measurement: Codable {

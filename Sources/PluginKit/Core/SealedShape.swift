@@ -1,7 +1,9 @@
-/// The looks of well-known sealed formats, by which a core tells another core's value from plaintext.
+/// The looks of well-known sealed formats, by which a core tells another core's value from
+/// plaintext.
 ///
-/// A shape is a resemblance, not a proof: what has one is never treated as plaintext, and nothing more follows from it.
-/// Broken values keep their shape, so that a truncated token is not sealed a second time as if it were plaintext.
+/// A shape is a resemblance, not a proof: what has one is never treated as plaintext, and nothing
+/// more follows from it. Broken values keep their shape, so that a truncated token is not sealed a
+/// second time as if it were plaintext.
 public enum SealedShape: String, CaseIterable, Sendable {
     /// KR1, either form.
     case kr1
@@ -26,7 +28,8 @@ public enum SealedShape: String, CaseIterable, Sendable {
 
     /// Tells which shape a value has; nil where it resembles none of them.
     ///
-    /// Reads the beginning of the value, and all of it only where that could be a Fernet token, a JWE or Rails' JSON.
+    /// Reads the beginning of the value, and all of it only where that could be a Fernet token, a
+    /// JWE or Rails' JSON.
     public static func recognised(in value: StoredValue) -> SealedShape? {
         guard let bytes = value.bytes else { return nil }
         return allCases.first { $0.matches(bytes) }

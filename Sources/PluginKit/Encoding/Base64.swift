@@ -1,4 +1,5 @@
-/// Base 64 as RFC 4648 has it, strict: one text for every sequence of bytes, and nothing else is read.
+/// Base 64 as RFC 4648 has it, strict: one text for every sequence of bytes, and nothing else is
+/// read.
 public enum Base64 {
     /// The two alphabets.
     public enum Alphabet: Sendable {

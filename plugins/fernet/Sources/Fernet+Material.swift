@@ -15,8 +15,9 @@ extension Fernet {
 
     /// Takes what the application keeps: the text of a key, or the bytes of a secret.
     ///
-    /// A line end after it is left out, and around a key all white space. A key of 32 raw bytes, or without its padding, is
-    /// taken over in its usual text; otherwise ``exportMaterial(_:options:)`` gives back what came in, byte for byte.
+    /// A line end after it is left out, and around a key all white space. A key of 32 raw bytes, or
+    /// without its padding, is taken over in its usual text; otherwise
+    /// ``exportMaterial(_:options:)`` gives back what came in, byte for byte.
     public static func importMaterial(
         _ text: borrowing SecretBytes, options: CoreOptions
     ) throws(CoreError) -> SecretBytes {

@@ -2,7 +2,8 @@ internal import LibCrypto
 public import PluginKit
 
 extension Fernet {
-    /// Opens tokens, trying the keys in order; a wrong key and a changed token cannot be told apart.
+    /// Opens tokens, trying the keys in order; a wrong key and a changed token cannot be told
+    /// apart.
     public func open(_ items: [SealedItem]) -> [Result<OpenedValue, OpenFailure>] {
         pool.withWorkspace { workspace in
             defer { workspace.forget() }

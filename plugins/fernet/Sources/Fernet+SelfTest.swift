@@ -3,8 +3,9 @@ internal import LibCrypto
 public import PluginKit
 
 extension Fernet {
-    /// Opens tokens that Python's `cryptography` sealed, in each way of deriving a key but the slow one, whose function is
-    /// checked with few rounds; makes the token of the specification's example; and refuses damaged ones.
+    /// Opens tokens that Python's `cryptography` sealed, in each way of deriving a key but the slow
+    /// one, whose function is checked with few rounds; makes the token of the specification's
+    /// example; and refuses damaged ones.
     public static func selfTest() throws(CoreError) {
         for answer in KnownAnswer.all { try answer.check() }
         try checkSealing()

@@ -8,10 +8,12 @@ public import PluginKit
     internal import Musl
 #endif
 
-/// Fernet tokens, the format of Python's `cryptography`: AES-128-CBC and HMAC-SHA256, with the ways applications derive keys.
+/// Fernet tokens, the format of Python's `cryptography`: AES-128-CBC and HMAC-SHA256, with the ways
+/// applications derive keys.
 ///
-/// The layout is in `docs/formats/fernet.md`. A token names no key, so the versions are tried in order. A token keeps its
-/// timestamp when it is sealed anew, as `MultiFernet.rotate` does; its age is never looked at.
+/// The layout is in `docs/formats/fernet.md`. A token names no key, so the versions are tried in
+/// order. A token keeps its timestamp when it is sealed anew, as `MultiFernet.rotate` does; its age
+/// is never looked at.
 public final class Fernet: EncryptionCore {
     let keys: [FernetKey]
     let pool: WorkspacePool<FernetWorkspace>
@@ -19,8 +21,9 @@ public final class Fernet: EncryptionCore {
 
     /// What the core is and promises.
     ///
-    /// Not committing: two keys made on purpose with the same signing half open the same token. The seal limit is 2⁴⁰
-    /// values: at up to 2⁸ blocks (4 KiB) each, two of their 2⁴⁸ CBC blocks are equal with probability 2⁻³³.
+    /// Not committing: two keys made on purpose with the same signing half open the same token. The
+    /// seal limit is 2⁴⁰ values: at up to 2⁸ blocks (4 KiB) each, two of their 2⁴⁸ CBC blocks are
+    /// equal with probability 2⁻³³.
     public static let descriptor = CoreDescriptor(
         name: "fernet", summary: "Fernet tokens of Python's cryptography: Airflow, Redash, Django fields",
         isAuthenticated: true, isCommitting: false, keyID: .none, bindings: [.none], determinism: .never,
@@ -34,7 +37,8 @@ public final class Fernet: EncryptionCore {
         try self.init(options: options, keys: keys) { UInt64(clamping: time(nil)) }
     }
 
-    /// Derives the working keys, and takes the time of new tokens from a clock that counts seconds since 1970.
+    /// Derives the working keys, and takes the time of new tokens from a clock that counts seconds
+    /// since 1970.
     package init(
         options: CoreOptions, keys: [KeyMaterial], clock: @escaping @Sendable () -> UInt64
     ) throws(CoreError) {
@@ -54,7 +58,8 @@ public final class Fernet: EncryptionCore {
         self.clock = clock
     }
 
-    /// Tells what a value looks like; what begins like a token but is broken is foreign, never plaintext.
+    /// Tells what a value looks like; what begins like a token but is broken is foreign, never
+    /// plaintext.
     public func inspect(_ value: StoredValue) -> Inspection {
         switch value {
         case .null: return .null
@@ -66,7 +71,8 @@ public final class Fernet: EncryptionCore {
         }
     }
 
-    /// The length of a token: base64url of 57 bytes and the plaintext padded to the next block of 16.
+    /// The length of a token: base64url of 57 bytes and the plaintext padded to the next block of
+    /// 16.
     public func maximumStoredLength(plaintextBytes: Int, form: ValueForm) -> Int {
         FernetToken.textCount(ofPlaintext: plaintextBytes)
     }

@@ -92,7 +92,8 @@ enum FernetDerivation: Equatable {
 
 /// The text of a Fernet key: base64url of 32 bytes.
 enum FernetKeyText {
-    /// Reads a key as Python's library does: either alphabet, spare bits ignored; the padding may be missing.
+    /// Reads a key as Python's library does: either alphabet, spare bits ignored; the padding may
+    /// be missing.
     ///
     /// Raw keys of 32 bytes are read as well.
     static func decode(_ text: UnsafeRawBufferPointer, into key: UnsafeMutableRawBufferPointer) -> Bool {

@@ -12,9 +12,11 @@ extension KR1 {
         }
     }
 
-    /// Reads 32 bytes from 64 hexadecimal digits or from base64 in either alphabet, with or without padding.
+    /// Reads 32 bytes from 64 hexadecimal digits or from base64 in either alphabet, with or without
+    /// padding.
     ///
-    /// White space around the text is left out. 32 raw bytes are not read: they could not be told from text.
+    /// White space around the text is left out. 32 raw bytes are not read: they could not be told
+    /// from text.
     public static func importMaterial(
         _ text: borrowing SecretBytes, options: CoreOptions
     ) throws(CoreError) -> SecretBytes {

@@ -2,7 +2,8 @@ internal import KeyModel
 public import PluginKit
 
 extension KR1 {
-    /// Opens values that another implementation sealed, seals one of them again, and refuses damaged ones.
+    /// Opens values that another implementation sealed, seals one of them again, and refuses
+    /// damaged ones.
     public static func selfTest() throws(CoreError) {
         for answer in KnownAnswer.all { try answer.check() }
     }
@@ -30,7 +31,8 @@ private struct KnownAnswer {
         KnownAnswer(
             name: "text form", id: 7, key: "ObBwSzT1Ql52svsHcTt6kOUJmRrl9Q+hTwZvt7YmRQU=",
             value:
-                "kr1.00000007.AQACAYm7whESEIAvbTjgtgStZrw_k68peDwjsnAREziX66Ofr1PNlb6r9Jw9q2oTsaxqkV9oqVG7xTxEzZeUiOcbBw",
+                "kr1.00000007.AQACAYm7whESEIAvbTjgtgStZrw_k68peDwjsnAREziX"
+                + "66Ofr1PNlb6r9Jw9q2oTsaxqkV9oqVG7xTxEzZeUiOcbBw",
             form: .text, context: row, plaintext: ""
         ),
         KnownAnswer(

@@ -2,17 +2,20 @@ public import KeyModel
 internal import LibCrypto
 public import PluginKit
 
-/// Keyturn's own format: AES-256-GCM under a key derived for each message, bound to its place and committing to its key.
+/// Keyturn's own format: AES-256-GCM under a key derived for each message, bound to its place and
+/// committing to its key.
 ///
-/// The layout is in `docs/formats/kr1.md`. A value costs one HMAC-SHA512 and one AES-256-GCM pass each way.
+/// The layout is in `docs/formats/kr1.md`. A value costs one HMAC-SHA512 and one AES-256-GCM pass
+/// each way.
 public final class KR1: EncryptionCore {
     let keys: [KeyID: KR1Key]
     let pool: WorkspacePool<KR1Workspace>
 
     /// What the core is and promises.
     ///
-    /// The seal limit is where random 128-bit salts repeat with probability 2⁻³³ under one key and one context, which is
-    /// the bound that SP 800-38D sets for nonces; with row context the count is per row and never reached.
+    /// The seal limit is where random 128-bit salts repeat with probability 2⁻³³ under one key and
+    /// one context, which is the bound that SP 800-38D sets for nonces; with row context the count
+    /// is per row and never reached.
     public static let descriptor = CoreDescriptor(
         name: "kr1", summary: "Keyturn's own format: AES-256-GCM, bound to its place, committing to its key",
         isAuthenticated: true, isCommitting: true, keyID: .exact, bindings: Set(ValueContext.Scheme.allCases),
@@ -41,7 +44,8 @@ public final class KR1: EncryptionCore {
         self.pool = pool
     }
 
-    /// Tells what a value looks like; what begins like KR1 but is broken is foreign, never plaintext.
+    /// Tells what a value looks like; what begins like KR1 but is broken is foreign, never
+    /// plaintext.
     public func inspect(_ value: StoredValue) -> Inspection {
         switch value {
         case .null: return .null
@@ -53,13 +57,15 @@ public final class KR1: EncryptionCore {
         }
     }
 
-    /// The longest stored form: 72 bytes more than the plaintext, or 13 characters and the base64url of 67 more.
+    /// The longest stored form: 72 bytes more than the plaintext, or 13 characters and the
+    /// base64url of 67 more.
     public func maximumStoredLength(plaintextBytes: Int, form: ValueForm) -> Int {
         let count = plaintextBytes + KR1Layout.overhead
         return form == .blob ? count : KR1TextForm.count(ofValue: count)
     }
 
-    /// The eight bytes that a binary value begins with, of which flags and scheme may differ, or `kr1.`, the id and a dot.
+    /// The eight bytes that a binary value begins with, of which flags and scheme may differ, or
+    /// `kr1.`, the id and a dot.
     public func mark(of key: KeyID, form: ValueForm) -> [UInt8?]? {
         switch form {
         case .text: KR1TextForm.head(of: key)

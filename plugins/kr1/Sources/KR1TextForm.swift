@@ -3,7 +3,8 @@ internal import PluginKit
 
 /// The text form: `kr1.`, the key id, `.`, and the rest of the value in base64url without padding.
 ///
-/// The magic and the key id are left out of the base64 part, so that every value has one text and the id stands in it once.
+/// The magic and the key id are left out of the base64 part, so that every value has one text and
+/// the id stands in it once.
 enum KR1TextForm {
     static let prefix = Bytes("kr1.".utf8)
     /// Up to and with the second dot.

@@ -47,7 +47,8 @@ final class KR1Workspace {
         key.messages.finish(state, into: derived)
     }
 
-    /// Derives the salt of a deterministic value from its first 8 bytes, its place and what is to be encrypted.
+    /// Derives the salt of a deterministic value from its first 8 bytes, its place and what is to
+    /// be encrypted.
     ///
     /// - Returns: 16 bytes that last until the next call.
     func synthesizeSalt(
@@ -68,7 +69,8 @@ final class KR1Workspace {
         cipher.forgetKey()
     }
 
-    /// Feeds `u32 count || (u32 length || bytes)*`, so that no two lists of components give the same bytes.
+    /// Feeds `u32 count || (u32 length || bytes)*`, so that no two lists of components give the
+    /// same bytes.
     private func absorb(_ context: ValueContext, into code: borrowing PreparedHMAC) {
         absorb(UInt32(clamping: context.components.count), into: code)
         for component in context.components {
