@@ -5,10 +5,11 @@ import PackageDescription
 let strict: [SwiftSetting] = [
     .swiftLanguageMode(.v6),
     .treatAllWarnings(as: .error),
-    .enableUpcomingFeature("ExistentialAny"),  // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0335-existential-any.md
-    .enableUpcomingFeature("InternalImportsByDefault"),  // …/0409-access-level-on-imports.md
-    .enableUpcomingFeature("MemberImportVisibility"),  // …/0444-member-import-visibility.md
-    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),  // …/0461-async-function-isolation.md
+    // The proposals: https://github.com/swiftlang/swift-evolution/tree/main/proposals, 0335, 0409, 0444 and 0461.
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
 
 let package = Package(

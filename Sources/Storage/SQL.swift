@@ -43,26 +43,39 @@ package struct SQL: ExpressibleByStringInterpolation, Sendable {
         }
 
         package mutating func appendLiteral(_ literal: String) { parts.append(.text(literal)) }
+        /// Binds a value.
         package mutating func appendInterpolation(_ value: SQLValue) { parts.append(.parameter(value)) }
+        /// Binds a text, or null.
         package mutating func appendInterpolation(_ value: String?) {
             parts.append(.parameter(value.map { .text($0) } ?? .null))
         }
+        /// Binds a number, or null.
         package mutating func appendInterpolation(_ value: Int64?) {
             parts.append(.parameter(value.map { .integer($0) } ?? .null))
         }
+        /// Binds a number.
         package mutating func appendInterpolation(_ value: Int) { parts.append(.parameter(.integer(Int64(value)))) }
+        /// Binds 0 or 1.
         package mutating func appendInterpolation(_ value: Bool) { parts.append(.parameter(.integer(value ? 1 : 0))) }
+        /// Binds bytes, or null.
         package mutating func appendInterpolation(_ value: [UInt8]?) {
             parts.append(.parameter(value.map { .blob($0) } ?? .null))
         }
+        /// Binds a time's text, or null.
         package mutating func appendInterpolation(_ value: Timestamp?) { appendInterpolation(value?.description) }
+        /// Binds a key id's number, or null.
         package mutating func appendInterpolation(_ value: KeyID?) {
             appendInterpolation(value.map { Int64($0.rawValue) })
         }
+        /// Names a table of the control schema, without its prefix.
         package mutating func appendInterpolation(control table: String) { parts.append(.control(table)) }
+        /// Names something of the database's own, outermost first.
         package mutating func appendInterpolation(identifier name: String...) { parts.append(.identifier(name)) }
+        /// Names a table of the database's own.
         package mutating func appendInterpolation(table: TableName) { parts.append(.identifier(table.parts)) }
+        /// Inserts SQL as it is; never text from outside.
         package mutating func appendInterpolation(raw text: String) { parts.append(.text(text)) }
+        /// Inserts another statement's pieces.
         package mutating func appendInterpolation(_ sql: SQL) { parts += sql.parts }
     }
 }

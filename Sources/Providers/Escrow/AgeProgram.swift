@@ -30,10 +30,11 @@ struct AgeProgram: Sendable {
         let channel = try Channel()
         let child = try start(arguments, input: channel.theirs.rawValue, output: output)
         channel.theirs.close()
+        let ours = channel.ours
         // What the program did not take shows in its exit status.
-        text.withExposedBytes { channel.ours.send($0) }
-        channel.ours.close()
-        try child.wait()
+        text.withExposedBytes { ours.send($0) }
+        ours.endSending()
+        guard child.hasSucceeded() else { throw child.failure() }
     }
 
     /// Decrypts an open file into a secret of at most `limit` bytes.
@@ -41,13 +42,16 @@ struct AgeProgram: Sendable {
         let channel = try Channel()
         let child = try start(["-d"] + arguments, input: input, output: channel.theirs.rawValue)
         channel.theirs.close()
+        let ours = channel.ours
         var count = 0
-        let buffer = SecretBytes(count: limit + 1) { memory in count = channel.ours.readAll(into: memory) }
-        channel.ours.close()
-        try child.wait()
+        let buffer = SecretBytes(count: limit + 1) { memory in count = ours.readAll(into: memory) }
+        // A program with more to say must not wait for a reader for ever.
+        ours.hangUp()
+        let hasSucceeded = child.hasSucceeded()
         guard count <= limit else {
             throw EscrowError(.dataMalformed, "the escrow copy holds more than \(limit) bytes, so no root key")
         }
+        guard hasSucceeded else { throw child.failure() }
         return buffer.withExposedBytes { SecretBytes(copying: UnsafeRawBufferPointer(rebasing: $0[..<count])) }
     }
 
@@ -78,14 +82,18 @@ private struct RunningProgram: ~Copyable {
     let process: pid_t
     let complaints: FileDescriptor
 
-    /// Waits for the end, which must be a success.
-    borrowing func wait() throws(EscrowError) {
+    /// Waits for the end; called once.
+    borrowing func hasSucceeded() -> Bool {
         var status: Int32 = 0
         while waitpid(process, &status, 0) < 0 {
-            guard errno == EINTR else { throw EscrowError(.providerProgramFailed, "lost sight of age") }
+            guard errno == EINTR else { return false }
         }
-        guard status != 0 else { return }
-        throw EscrowError(.providerProgramFailed, "age gave up: \(quoted(complaint()))")
+        return status == 0
+    }
+
+    /// Why it did not succeed, in its own words.
+    borrowing func failure() -> EscrowError {
+        EscrowError(.providerProgramFailed, "age gave up: \(quoted(complaint()))")
     }
 
     /// The first line that the program wrote, which never quotes what it was given; it has ended, so nothing waits.
@@ -116,6 +124,12 @@ private struct Channel: ~Copyable {
 extension FileDescriptor {
     /// Closes the descriptor before its scope ends.
     fileprivate consuming func close() {}
+
+    /// Lets the far end read to the end of what was sent.
+    fileprivate borrowing func endSending() { shutdown(rawValue, Int32(SHUT_WR)) }
+
+    /// Ends the conversation; the far end can neither read nor write any more.
+    fileprivate borrowing func hangUp() { shutdown(rawValue, Int32(SHUT_RDWR)) }
 
     /// Reads until the buffer is full or the far end is closed.
     fileprivate borrowing func readAll(into memory: UnsafeMutableRawBufferPointer) -> Int {

@@ -79,11 +79,8 @@ extension RootKey {
         guard let time = try? Timestamp(String(decoding: fields[1], as: UTF8.self)) else {
             throw RootKeyTextError(line: number, reason: "its second field is no time")
         }
-        let secret = try SecretBytes(count: Generation.size) { buffer throws(RootKeyTextError) in
-            let text = UnsafeRawBufferPointer(rebasing: fields[2])
-            guard Base64.decode(text, alphabet: .standard, padding: .padded, into: buffer) == buffer.count else {
-                throw RootKeyTextError(line: number, reason: "its third field is no key")
-            }
+        guard let secret = key(in: UnsafeRawBufferPointer(rebasing: fields[2])) else {
+            throw RootKeyTextError(line: number, reason: "its third field is no key")
         }
         guard let result = Generation(number: generation, createdAt: time, secret: secret),
             fields[3].elementsEqual(result.checksum.utf8)
@@ -91,5 +88,15 @@ extension RootKey {
             throw RootKeyTextError(line: number, reason: "its checksum does not fit it")
         }
         return result
+    }
+
+    /// Reads the 32 bytes that a field stands for; a broken one may stand for up to 35, so there is room for as many.
+    private static func key(in text: UnsafeRawBufferPointer) -> SecretBytes? {
+        var count: Int?
+        let bytes = SecretBytes(count: Base64.decodedLimit(keyTextCount)) { memory in
+            count = Base64.decode(text, alphabet: .standard, padding: .padded, into: memory)
+        }
+        guard count == Generation.size else { return nil }
+        return bytes.withExposedBytes { SecretBytes(copying: UnsafeRawBufferPointer(rebasing: $0[..<Generation.size])) }
     }
 }

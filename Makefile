@@ -1,0 +1,40 @@
+# Each target says what it does behind `##`; `make` alone lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Python packages that only tests need stand in .venv where the system has none.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+SOURCES := $(wildcard Package.swift Sources plugins Tests Benchmarks)
+
+.PHONY: help demo test build bench format lint clean install
+
+help: ## Lists these targets.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: ## Installs what building and testing need, where anything is missing.
+	@./.ci/install
+
+demo: install ## Adopts, rotates, kills, resumes and proves a small database.
+	@./.ci/demo
+
+test: install ## Builds everything once and runs every test.
+	@./.ci/test
+
+build: install ## Builds the executables for use, under .build/release.
+	swift build -c release
+
+bench: install ## Measures against the bars; fails where one is missed.
+	@./Benchmarks/run
+
+format: ## Lays out all Swift source as .swift-format says.
+	swift format --in-place --recursive $(SOURCES)
+
+lint: ## Checks layout, documentation comments and forbidden words.
+	swift format lint --strict --recursive $(SOURCES)
+	./.ci/check-source $(SOURCES)
+
+clean: ## Removes what was built.
+	rm -rf .build .venv
