@@ -92,7 +92,9 @@ private struct Parser {
         for _ in 0..<count {
             let name = try self.name()
             let element = try value(depth: depth + 1)
-            guard entries.updateValue(element, forKey: name) == nil else { throw malformed("a map holds one name twice") }
+            guard entries.updateValue(element, forKey: name) == nil else {
+                throw malformed("a map holds one name twice")
+            }
         }
         return .map(entries)
     }

@@ -24,6 +24,7 @@ package struct ConfinementProbe: Sendable {
     /// Starts a worker and lets it try.
     ///
     /// - Parameter workerPath: The program `keyturn-lua`; nil looks for it as ``ConfigurationLoader`` does.
+    /// - Returns: What was tried and how it ended.
     /// - Throws: ``ScriptingError`` with `internalWorkerMissing` or `internalWorkerFailed`.
     package static func run(workerPath: String? = nil) async throws(ScriptingError) -> ConfinementProbe {
         let worker = LuaWorker(path: try WorkerLocation.find(workerPath), time: .seconds(10))

@@ -12,7 +12,10 @@ struct LuaWorker: Sendable {
     ///
     /// Runs on a thread of its own, since it blocks. Cancelling does not shorten it; it ends within the time given.
     ///
-    /// - Parameter purpose: What the worker is doing, for messages: `reading keyturn.lua`.
+    /// - Parameters:
+    ///   - request: What the worker is to do.
+    ///   - purpose: The same in words, for messages: `reading keyturn.lua`.
+    /// - Returns: The answer, also where it reports a failure of the script.
     /// - Throws: ``ScriptingError`` with `internalWorkerMissing`, `internalWorkerFailed` or `callerLimitExceeded`.
     func ask(_ request: FrameValue, purpose: String) async throws(ScriptingError) -> FrameValue {
         let answer: Result<FrameValue, ScriptingError> = await withCheckedContinuation { continuation in
@@ -27,11 +30,8 @@ struct LuaWorker: Sendable {
     private func askBlocking(_ request: FrameValue, purpose: String) throws(ScriptingError) -> FrameValue {
         let deadline = ContinuousClock.now + time
         let worker = try WorkerProcess(path: path)
-        switch worker.send(try encode(request, purpose), until: deadline) {
-        case .late: throw late(purpose)
-        case .closed: throw failure(worker.end(), purpose)
-        case .moved: break
-        }
+        // A worker that closes its end early may have said why before.
+        if worker.send(try encode(request, purpose), until: deadline) == .late { throw late(purpose) }
         var reader = FrameReader()
         var buffer = [UInt8](repeating: 0, count: 1 << 16)
         while true {

@@ -24,7 +24,8 @@ struct WorkerProcess: ~Copyable {
         case late
     }
 
-    private let pid: pid_t
+    /// The process.
+    let pid: pid_t
     private let channel: Int32
 
     /// Starts a worker with a clean environment, no input or output but the socket on descriptor 3, and its own group.
