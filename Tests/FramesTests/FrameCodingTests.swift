@@ -67,7 +67,7 @@ struct FrameCodingTests {
     @Test(arguments: [1, 2, 3, 4] as [UInt64])
     func whatIsWrittenIsReadBack(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)
-        for _ in 0..<2000 {
+        for _ in 0..<500 {
             let value = randomValue(depth: 0, &generator)
             let bytes = try payload(value)
             let read = try FrameDecoder().value(bytes)
