@@ -55,9 +55,19 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
-        .target(name: "Scripting", dependencies: ["KeyModel", "Frames", "ControlStore"], swiftSettings: strict),
+        .target(
+            name: "Scripting",
+            dependencies: ["COpenSSL", "ControlStore", "Frames", "KeyModel", "PluginKit", "Storage"],
+            swiftSettings: strict
+        ),
         .target(name: "Terminal", dependencies: ["Frames"], swiftSettings: strict),
-        .executableTarget(name: "keyturn-lua", dependencies: ["CLua"], path: "Sources/LuaWorker"),
+        .executableTarget(
+            name: "keyturn-lua", dependencies: ["CLua"], path: "Sources/LuaWorker",
+            cSettings: [
+                .define("_GNU_SOURCE"), .enableWarning("all"), .enableWarning("extra"),
+                .treatAllWarnings(as: .error),
+            ]
+        ),
         .executableTarget(
             name: "keyturn",
             dependencies: [
@@ -122,12 +132,14 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(
-            name: "ScriptingTests", dependencies: ["ControlStore", "Frames", "KeyModel", "Scripting", "Storage"],
+            name: "ScriptingTests",
+            dependencies: ["ControlStore", "Frames", "KeyModel", "PluginKit", "Scripting", "Storage"],
             swiftSettings: strict
         ),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: strict),
         // Runs the built executable against real files.
         .testTarget(name: "EndToEndTests", swiftSettings: strict),
         .target(name: "VectorTesting", path: "Tests/VectorTesting", swiftSettings: strict),
-    ]
+    ],
+    cLanguageStandard: .c11
 )

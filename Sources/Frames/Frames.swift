@@ -1,1 +1,0 @@
-/// Frames, spoken with the console and the Lua worker.

@@ -1,0 +1,112 @@
+#include "channel.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "msgpack.h"
+
+static bool read_all(uint8_t *bytes, size_t count) {
+    while (count > 0) {
+        ssize_t got = read(CHANNEL, bytes, count);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) return false;
+        bytes += got;
+        count -= (size_t)got;
+    }
+    return true;
+}
+
+static bool write_all(const uint8_t *bytes, size_t count) {
+    while (count > 0) {
+        ssize_t put = write(CHANNEL, bytes, count);
+        if (put < 0 && errno == EINTR) continue;
+        if (put <= 0) return false;
+        bytes += put;
+        count -= (size_t)put;
+    }
+    return true;
+}
+
+bool channel_read(buffer *frame) {
+    uint8_t head[4];
+    if (!read_all(head, sizeof head)) return false;
+    size_t length = (size_t)head[0] << 24 | (size_t)head[1] << 16 | (size_t)head[2] << 8 | head[3];
+    if (length > FRAME_LIMIT) return false;
+    buffer_clear(frame);
+    uint8_t piece[16384];
+    while (frame->count < length) {
+        size_t missing = length - frame->count;
+        size_t count = missing < sizeof piece ? missing : sizeof piece;
+        if (!read_all(piece, count)) return false;
+        buffer_append(frame, piece, count);
+        if (frame->refused) return false;
+    }
+    return true;
+}
+
+static void put_length(uint8_t head[4], size_t length) {
+    for (int i = 0; i < 4; i++) head[i] = (uint8_t)(length >> (24 - 8 * i));
+}
+
+bool channel_write(const buffer *frame) {
+    uint8_t head[4];
+    if (frame->refused || frame->count > FRAME_LIMIT) return false;
+    put_length(head, frame->count);
+    return write_all(head, sizeof head) && write_all(frame->bytes, frame->count);
+}
+
+static void pack_error(buffer *out, const char *kind, const char *message, int line) {
+    pack_map(out, 2);
+    pack_string(out, "ok");
+    pack_bool(out, false);
+    pack_string(out, "error");
+    pack_map(out, line > 0 ? 3 : 2);
+    pack_string(out, "kind");
+    pack_string(out, kind);
+    pack_string(out, "message");
+    pack_string(out, message);
+    if (line > 0) {
+        pack_string(out, "line");
+        pack_integer(out, line);
+    }
+}
+
+bool channel_write_error(const char *kind, const char *message, int line) {
+    buffer out = buffer_make(FRAME_LIMIT);
+    pack_error(&out, kind, message, line);
+    return channel_write(&out);
+}
+
+/// The answer of the deadline, packed before Lua runs, since a handler may not allocate.
+static uint8_t last_words[512];
+static volatile size_t last_words_count;
+
+static void on_deadline(int number) {
+    (void)number;
+    write_all(last_words, last_words_count);
+    _exit(0);
+}
+
+static void set_timer(int64_t ms) {
+    struct itimerval timer = {.it_value = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000}};
+    setitimer(ITIMER_PROF, &timer, NULL);
+}
+
+void channel_arm_deadline(int64_t cpu_ms, const char *message) {
+    buffer out = buffer_make(sizeof last_words - 4);
+    pack_error(&out, "limit", message, 0);
+    if (out.refused) return;
+    put_length(last_words, out.count);
+    memcpy(last_words + 4, out.bytes, out.count);
+    last_words_count = out.count + 4;
+    struct sigaction action = {.sa_handler = on_deadline};
+    sigaction(SIGPROF, &action, NULL);
+    set_timer(cpu_ms);
+}
+
+void channel_disarm_deadline(void) {
+    set_timer(0);
+}

@@ -1,0 +1,79 @@
+internal import COpenSSL
+internal import Glibc
+internal import KeyModel
+
+/// The text of a configuration as it was read, once.
+struct SourceFile {
+    /// The most bytes of a configuration.
+    static let limit = 1 << 20
+
+    /// The path, absolute.
+    let path: String
+    /// The bytes.
+    let bytes: [UInt8]
+
+    /// Reads a regular file.
+    ///
+    /// - Throws: ``ScriptingError`` with `callerFileUnreadable`.
+    init(path given: String) throws(ScriptingError) {
+        path = Self.absolute(given)
+        // Not blocking, so that a pipe in the file's place does not hold us up.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+        guard descriptor >= 0 else { throw Self.unreadable(path, String(cString: strerror(errno))) }
+        defer { _ = close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            throw Self.unreadable(path, "it is no regular file")
+        }
+        bytes = try Self.read(descriptor, path)
+    }
+
+    /// The last part of the path.
+    var name: String { path.split(separator: "/").last.map(String.init) ?? path }
+
+    /// The folder it stands in, without a slash at its end.
+    var folder: String { String(path.dropLast(name.count + 1)) }
+
+    /// SHA-256 of the bytes, in hexadecimal.
+    ///
+    /// - Throws: ``ScriptingError`` with `internalWorkerFailed` where the library has no SHA-256.
+    func hash() throws(ScriptingError) -> String {
+        var digest = [UInt8](repeating: 0, count: 32)
+        var count: UInt32 = 0
+        guard EVP_Digest(bytes, bytes.count, &digest, &count, EVP_sha256(), nil) == 1, count == 32 else {
+            throw ScriptingError(.internalWorkerFailed, "cannot hash \(quoted(name)): libcrypto refused SHA-256")
+        }
+        return digest.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
+
+    /// A path below a folder, or as it is where it is absolute; single dots and doubled slashes are dropped.
+    ///
+    /// Double dots stay, since what they mean depends on symbolic links.
+    static func path(_ path: String, in folder: String) -> String {
+        let whole = path.hasPrefix("/") ? path : "\(folder)/\(path)"
+        return "/" + whole.split(separator: "/").filter { $0 != "." }.joined(separator: "/")
+    }
+
+    private static func absolute(_ path: String) -> String {
+        guard !path.hasPrefix("/"), let current = getcwd(nil, 0) else { return self.path(path, in: "") }
+        defer { free(current) }
+        return self.path(path, in: String(cString: current))
+    }
+
+    private static func read(_ descriptor: Int32, _ path: String) throws(ScriptingError) -> [UInt8] {
+        var bytes: [UInt8] = []
+        var piece = [UInt8](repeating: 0, count: 1 << 16)
+        while bytes.count <= limit {
+            let count = Glibc.read(descriptor, &piece, piece.count)
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { throw unreadable(path, String(cString: strerror(errno))) }
+            if count == 0 { return bytes }
+            bytes += piece[..<count]
+        }
+        throw unreadable(path, "it is larger than 1 MiB")
+    }
+
+    private static func unreadable(_ path: String, _ why: String) -> ScriptingError {
+        ScriptingError(.callerFileUnreadable, "cannot read the configuration \(quoted(path)): \(why)")
+    }
+}
