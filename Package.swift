@@ -31,6 +31,7 @@ let package = Package(
             name: "COpenSSL", path: "Sources/COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CZlib", path: "Sources/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
+        .target(name: "CProcess"),
         .target(name: "KeyModel", swiftSettings: strict),
         .target(name: "PluginKit", dependencies: ["KeyModel"], swiftSettings: strict),
         .target(name: "PluginConformance", dependencies: ["KeyModel", "PluginKit"], swiftSettings: strict),
@@ -71,7 +72,7 @@ let package = Package(
         .executableTarget(
             name: "keyturn",
             dependencies: [
-                "ControlStore", "Fernet", "KR1", "KeyModel", "PluginConformance", "PluginKit", "Providers", "Rotation",
+                "CProcess", "ControlStore", "Fernet", "KR1", "KeyModel", "PluginKit", "Providers", "Rotation",
                 "Scripting", "Storage", "StorageSQLite", "Terminal",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),

@@ -25,6 +25,13 @@ public final class KeyMaterial: Sendable {
         try body(secret)
     }
 
+    /// Lends the secret for the length of an asynchronous call.
+    public func withSecret<Result, Failure: Error>(
+        _ body: (borrowing SecretBytes) async throws(Failure) -> Result
+    ) async throws(Failure) -> Result {
+        try await body(secret)
+    }
+
     /// Lends the bytes; they must not be kept, logged or copied into ordinary memory beyond the call.
     public func withExposedBytes<Result: ~Copyable, Failure: Error>(
         _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result

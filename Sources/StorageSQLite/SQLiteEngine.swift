@@ -15,6 +15,11 @@ package final class SQLiteEngine: StorageEngine {
     /// Batches of a thousand neighbours: the write lock is held for milliseconds, and neighbours share pages.
     package let tuning = BatchTuning(windowRows: 10_000, batchesPerWindow: 10, isStrided: false)
 
+    /// Free pages are overwritten (`secure_delete`), a log that was not yet reset and copies of the file are not.
+    package let placesOfOldBytes = [
+        "the write-ahead log or rollback journal until it is reset", "backups and other copies of the file",
+    ]
+
     let file: DatabaseFile
     private let writer: DatabaseQueue?
     private let reader: DatabaseQueue

@@ -12,7 +12,7 @@ public protocol KeyProvider: Sendable {
 
     /// Wraps a version's material, 1…256 bytes, bound to `binding`.
     func wrap(
-        _ material: KeyMaterial, binding: WrapBinding, _ call: ProviderCall
+        _ material: borrowing SecretBytes, binding: WrapBinding, _ call: ProviderCall
     ) async throws(ProviderError) -> WrappedKey
 
     /// Unwraps what this provider wrapped; the same binding must be given.

@@ -86,6 +86,14 @@ extension RotationEngine {
         }
     }
 
+    /// Records that the root key was exported for safe-keeping.
+    ///
+    /// - Throws: ``StorageError``.
+    package func recordEscrow() async throws {
+        let now = context.now()
+        try await context.control.write { try $0.recordEscrow(at: now) }
+    }
+
     private func refuseImport(into record: KeyringRecord, core: String?, count: Int) throws {
         let name = record.keyring.name
         let why: String? =

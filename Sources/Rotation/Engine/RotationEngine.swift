@@ -54,6 +54,23 @@ package struct RotationEngine: Sendable {
         }
     }
 
+    /// Takes a configuration up if it is not the one that holds.
+    ///
+    /// - Throws: As ``apply(_:)``.
+    package func apply(ifChanged configuration: Configuration) async throws {
+        guard try await context.control.read({ try $0.configurationHash() }) != configuration.hash else { return }
+        try await apply(configuration)
+    }
+
+    /// Makes sure that the database has the tables and columns that a configuration declares.
+    ///
+    /// - Throws: ``RotationError`` with `callerNotFound`, or ``StorageError``.
+    package static func check(_ configuration: Configuration, on engine: any StorageEngine) async throws {
+        try await engine.read { session in
+            for column in configuration.columns { _ = try complete(column, in: session) }
+        }
+    }
+
     /// Makes a plan.
     ///
     /// - Throws: ``ControlStoreError`` with `callerNotFound`, ``RotationError`` with `keyNotUnwrapped`, or ``StorageError``.

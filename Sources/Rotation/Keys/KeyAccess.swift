@@ -49,7 +49,8 @@ package actor KeyAccess {
     ) async throws -> WrapRecord {
         let binding = WrapBinding(instance: instance, keyring: keyring, key: material.id)
         let call = ProviderCall(deadline: Self.deadline, idempotencyKey: "wrap-\(material.id)")
-        let wrapped = try await self.provider(provider).wrap(material, binding: binding, call)
+        let holder = try self.provider(provider)
+        let wrapped = try await material.withSecret { try await holder.wrap($0, binding: binding, call) }
         let record = WrapRecord(key: material.id, provider: provider, wrapped: wrapped, createdAt: time)
         try await prove(record, holds: material, keyring: keyring, instance: instance)
         return record

@@ -204,7 +204,7 @@ struct Planner: Sendable {
                 "\(ring.policy)", record.provider.description, record.consumers.description,
                 ring.versions.map { "\($0.id)=\($0.state.rawValue)" }.joined(separator: ","),
             ] + inspections.map(\.structure)
-        return Digest.sha256(text.joined(separator: "\n").utf8)
+        return ContentHash.sha256(text.joined(separator: "\n").utf8)
     }
 }
 

@@ -1,7 +1,7 @@
 internal import COpenSSL
 
 /// SHA-256 (FIPS 180-4), for names of content; never of a plaintext or a key.
-package enum Digest {
+package enum ContentHash {
     /// The digest of bytes, as 64 lower-case hexadecimal digits.
     package static func sha256(_ bytes: some Sequence<UInt8>) -> String {
         let input = Array(bytes)

@@ -1,0 +1,77 @@
+internal import ArgumentParser
+internal import ControlStore
+internal import Foundation
+internal import KeyModel
+internal import Providers
+internal import Rotation
+
+/// `keyturn root`
+struct RootCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "root", abstract: "Export the root key for safe-keeping, or restore it.",
+        subcommands: [RootExportCommand.self, RootRestoreCommand.self]
+    )
+}
+
+/// `keyturn root export`
+struct RootExportCommand: InstanceCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "export", abstract: "Write an encrypted copy of root.key.",
+        discussion: "In the age format, for recipients or under a passphrase; the program \"age\" opens it without Keyturn."
+    )
+
+    @OptionGroup var global: GlobalOptions
+
+    @Option(name: .long, help: "Encrypt for this recipient (age1…); may be repeated.")
+    var recipient: [String] = []
+
+    @Flag(name: .long, help: "Encrypt under a passphrase, asked for on the terminal.")
+    var passphrase = false
+
+    @Option(name: .long, help: "The new file.")
+    var to: String
+
+    func validate() throws {
+        if passphrase == !recipient.isEmpty { throw ValidationError("give either --recipient or --passphrase") }
+    }
+
+    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
+        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: false)
+        try console.confirm("This writes an encrypted copy of root.key to \(to)", byTyping: "root")
+        let escrow = RootKeyEscrow(
+            file: RootKeyFile(path: instance.directory.rootKey), environment: ProcessInfo.processInfo.environment
+        )
+        if passphrase {
+            try escrow.exportWithPassphrase(to: to)
+        } else {
+            try escrow.export(to: to, recipients: recipient)
+        }
+        try await instance.engine.recordEscrow()
+        return Outcome(Report(["file": to], [.lines(["root.key is exported to \(to); keep it where this machine's loss does not reach it"])]))
+    }
+}
+
+/// `keyturn root restore`
+struct RootRestoreCommand: InstanceCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "restore", abstract: "Bring root.key back from an exported copy.",
+        discussion: "Only where there is none; asks for the passphrase on the terminal unless an identity file is given."
+    )
+
+    @OptionGroup var global: GlobalOptions
+
+    @Option(name: .long, help: "The exported copy.")
+    var from: String
+
+    @Option(name: .long, help: "The age identity file to open it with.")
+    var identity: String?
+
+    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
+        let directory = try global.directory()
+        let escrow = RootKeyEscrow(
+            file: RootKeyFile(path: directory.rootKey), environment: ProcessInfo.processInfo.environment
+        )
+        try escrow.restore(from: from, identity: identity)
+        return Outcome(Report(["file": directory.rootKey], [.lines(["root.key is restored"])]))
+    }
+}

@@ -1,0 +1,88 @@
+internal import Foundation
+internal import KeyModel
+internal import PluginKit
+
+/// A file, or standard input, from which a bounded number of bytes is read.
+struct InputFile {
+    private let path: String
+
+    /// Names a file; `-` is standard input.
+    init(_ path: String) { self.path = path }
+
+    /// Reads a secret of at most 64 KiB into locked memory.
+    ///
+    /// - Throws: ``CommandError`` with `callerFile`.
+    func readSecret() throws -> SecretBytes {
+        var bytes = try read(limit: 65_536)
+        defer { bytes.withUnsafeMutableBytes { Self.erase($0) } }
+        return SecretBytes(copying: bytes)
+    }
+
+    /// Reads at most `limit` bytes; more is an error.
+    ///
+    /// - Throws: ``CommandError`` with `callerFile`.
+    func read(limit: Int) throws -> Bytes {
+        let descriptor = path == "-" ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw failed("open") }
+        defer { close(descriptor) }
+        var bytes: Bytes = []
+        var chunk = Bytes(repeating: 0, count: 65_536)
+        defer { chunk.withUnsafeMutableBytes { Self.erase($0) } }
+        while true {
+            let got = chunk.withUnsafeMutableBytes { Foundation.read(descriptor, $0.baseAddress, $0.count) }
+            if got < 0, errno == EINTR { continue }
+            guard got >= 0 else { throw failed("read") }
+            if got == 0 { return bytes }
+            guard bytes.count + got <= limit else {
+                throw CommandError(.callerFile, "\(name) is larger than \(limit) bytes")
+            }
+            bytes += chunk[..<got]
+        }
+    }
+
+    private static func erase(_ buffer: UnsafeMutableRawBufferPointer) {
+        if let base = buffer.baseAddress { explicit_bzero(base, buffer.count) }
+    }
+
+    private var name: String { path == "-" ? "standard input" : quoted(path) }
+
+    private func failed(_ what: String) -> CommandError {
+        CommandError(.callerFile, "cannot \(what) \(name): \(String(cString: strerror(errno)))")
+    }
+}
+
+/// A new file of mode 0600, or standard output, to which a secret is written.
+struct OutputFile {
+    private let path: String?
+
+    /// Names a file that is not there yet; nil is standard output.
+    init(_ path: String?) { self.path = path }
+
+    /// Writes a secret and the end of its line.
+    ///
+    /// - Throws: ``CommandError`` with `callerFile`.
+    func write(_ secret: borrowing SecretBytes) throws {
+        let descriptor = path.map { open($0, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600) } ?? dup(STDOUT_FILENO)
+        guard descriptor >= 0 else { throw failed("make") }
+        defer { close(descriptor) }
+        let isWritten = secret.withExposedBytes { Self.writeAll($0, to: descriptor) }
+        let end = Bytes([UInt8(ascii: "\n")])
+        guard isWritten, end.withUnsafeBytes({ Self.writeAll($0, to: descriptor) }) else { throw failed("write") }
+        if path != nil, fsync(descriptor) != 0 { throw failed("write") }
+    }
+
+    private static func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> Bool {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let part = UnsafeRawBufferPointer(rebasing: rest)
+            let written = Foundation.write(descriptor, part.baseAddress, part.count)
+            guard written > 0 else { return false }
+            rest = rest.dropFirst(written)
+        }
+        return true
+    }
+
+    private func failed(_ what: String) -> CommandError {
+        CommandError(.callerFile, "cannot \(what) \(path.map { quoted($0) } ?? "standard output"): \(String(cString: strerror(errno)))")
+    }
+}

@@ -1,0 +1,88 @@
+internal import ControlStore
+internal import Foundation
+internal import KeyModel
+internal import PluginKit
+internal import Providers
+internal import Rotation
+internal import Storage
+
+/// Makes an instance: its directory first, the database's records last, so that a crash in between is taken up again.
+struct NewInstance {
+    let directory: InstanceDirectory
+    let configurationFile: String
+    let namespace: String?
+
+    func make() async throws -> InstanceRecord {
+        let parts = try Parts()
+        let configuration = try await parts.load(configurationFile)
+        let store = try Parts.connect(configuration.database)
+        let control = ControlStore(engine: store)
+        try await RotationEngine.check(configuration, on: store)
+        if let present = try await control.read({ try $0.instance() }) {
+            throw CommandError(
+                .callerInstanceExists, "the database belongs to instance \(present.id) already",
+                hint: "Use its directory; a second node joins with that instance's root key.", status: .refused
+            )
+        }
+        try directory.make()
+        return try await InstanceLock(taking: directory).holding {
+            let record = try await record(configuration, parts, control)
+            let context = try parts.context(
+                control: control, provider: try LocalProvider(opening: directory.rootKey),
+                journal: NodeJournal(reading: directory.journal), signer: SigningKey(opening: directory.signingKey)
+            )
+            let engine = try await RotationEngine(context: context, configurationHash: configuration.hash)
+            try await engine.apply(ifChanged: configuration)
+            return record
+        }
+    }
+
+    /// Makes the node's files, or takes up those of an init that was cut off, then records the instance.
+    private func record(
+        _ configuration: Configuration, _ parts: Parts, _ control: ControlStore
+    ) async throws -> InstanceRecord {
+        let now = Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000))
+        let files = FileManager.default
+        if directory.exists {
+            let begun = try directory.read()
+            guard begun.configuration == configuration.file else {
+                throw CommandError(
+                    .callerInstanceExists, "\(quoted(directory.path)) holds an instance for \(quoted(begun.configuration))",
+                    hint: "Choose another directory.", status: .refused
+                )
+            }
+        }
+        let provider = files.fileExists(atPath: directory.rootKey)
+            ? try LocalProvider(opening: directory.rootKey) : try LocalProvider.create(at: directory.rootKey, time: now)
+        if !files.fileExists(atPath: directory.signingKey) { _ = try SigningKey.create(at: directory.signingKey) }
+        let journal = files.fileExists(atPath: directory.journal)
+            ? try NodeJournal(reading: directory.journal)
+            : try NodeJournal(
+                creating: directory.journal,
+                with: NodeJournal.Entry(node: Self.uuid(), instance: Self.uuid(), nonce: Self.uuid(), epoch: 1)
+            )
+        let entry = journal.entry
+        try directory.write(InstanceDirectory.Description(instance: entry.instance, configuration: configuration.file))
+        let record = InstanceRecord(
+            id: entry.instance, namespace: namespace ?? configuration.database.defaultNamespace, nonce: entry.nonce,
+            epoch: entry.epoch, createdAt: now, rootKeyID: provider.newest.providerKeyID
+        )
+        try await control.write { session in
+            try session.migrate(at: now)
+            try session.insert(record)
+        }
+        return record
+    }
+
+    private static func uuid() -> String { UUID().uuidString.lowercased() }
+}
+
+extension DatabaseLocation {
+    /// The database's own name, as the namespace of an instance that is given none.
+    fileprivate var defaultNamespace: String {
+        switch self {
+        case .sqlite(let path): URL(filePath: path).deletingPathExtension().lastPathComponent
+        case .postgresql(let url): URL(string: url)?.lastPathComponent ?? "postgresql"
+        }
+    }
+}

@@ -1,0 +1,53 @@
+internal import ArgumentParser
+internal import Glibc
+
+/// The command line: parses, runs one command, and ends with the exit code that the README lists.
+@main
+struct Keyturn: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "keyturn",
+        abstract: "Turns the keys that protect data inside a database: online, crash-safe, and with a proof.",
+        discussion: """
+            Every command works on an instance: a directory that "keyturn init" makes. Name it with --instance, or once \
+            in KEYTURN_INSTANCE.
+
+            Exit codes: 0 ok, 1 failed or unclean, 2 cannot reach or not allowed, 3 refused (confirmation, policy), \
+            4 timed out or killed, 64 usage, 130 interrupted.
+            """,
+        version: Version.text,
+        subcommands: [
+            InitCommand.self, PlanCommand.self, RotateCommand.self, AdoptCommand.self, VerifyCommand.self,
+            StatusCommand.self, RunsCommand.self, RunCommand.self, KeyringCommand.self, RootCommand.self,
+            SealCommand.self, OpenCommand.self, RecoverCommand.self, VersionCommand.self,
+        ]
+    )
+
+    static func main() async {
+        ProcessHardening.apply()
+        let arguments = Array(CommandLine.arguments.dropFirst())
+        let status: ExitStatus
+        do {
+            var command = try parseAsRoot(arguments)
+            if let runnable = command as? any InstanceCommand {
+                status = await Execution(global: runnable.global).run(runnable)
+            } else {
+                try command.run()
+                status = .ok
+            }
+        } catch {
+            status = UsageProblem(error, arguments: arguments).report()
+        }
+        Glibc.exit(status.rawValue)
+    }
+}
+
+/// How a command ended; the raw value is the process's exit code.
+enum ExitStatus: Int32 {
+    case ok = 0
+    case failed = 1
+    case unreachable = 2
+    case refused = 3
+    case killed = 4
+    case usage = 64
+    case interrupted = 130
+}

@@ -1,0 +1,197 @@
+internal import ControlStore
+internal import Foundation
+internal import KeyModel
+internal import PluginKit
+internal import Rotation
+internal import Storage
+internal import Synchronization
+internal import Terminal
+
+/// Where a command speaks: results to standard output, progress and errors to standard error, questions to the terminal.
+final class Console: Sendable {
+    private let format: OutputFormat
+    private let isQuiet: Bool
+    private let isConfirmed: Bool
+    private let style: Style
+    private let progress: Mutex<ProgressState>
+
+    private struct ProgressState {
+        var line = ProgressLine(interval: .seconds(2))
+        var isShown = false
+    }
+
+    init(_ global: GlobalOptions) {
+        format = global.output
+        isQuiet = global.quiet
+        isConfirmed = global.yes
+        let environment = ProcessInfo.processInfo.environment
+        style = Style(environment: environment, isTerminal: TerminalSize.isTerminal(STDOUT_FILENO))
+        progress = Mutex(ProgressState())
+    }
+
+    /// Prints a result in the format that was asked for.
+    func print(_ report: Report) throws {
+        finishProgress()
+        switch format {
+        case .json: write(try json(ResultEnvelope(result: report.value)), to: STDOUT_FILENO)
+        case .ndjson: for line in try lines(of: report.value) { write(line, to: STDOUT_FILENO) }
+        case .csv: for line in csv(report) { write(line, to: STDOUT_FILENO) }
+        case .table: for line in text(report) { write(line, to: STDOUT_FILENO) }
+        }
+    }
+
+    /// Prints an error and returns the exit code for it.
+    func fail(_ error: any Error) -> ExitStatus {
+        if format == .json || format == .ndjson {
+            write(ErrorEnvelope(error).text, to: STDOUT_FILENO)
+        } else {
+            let coded = error as? any CodedError
+            write("keyturn: \(coded?.message ?? "\(error)")", to: STDERR_FILENO)
+            if let hint = coded?.hint { write("hint: \(hint)", to: STDERR_FILENO) }
+        }
+        return ExitStatus(for: error)
+    }
+
+    /// Says something on standard error, unless quiet.
+    func note(_ text: String) {
+        guard !isQuiet else { return }
+        finishProgress()
+        write(text, to: STDERR_FILENO)
+    }
+
+    /// Shows how far a run is: one line that is rewritten on a terminal, plain lines now and then otherwise.
+    func show(_ snapshot: RunSnapshot) {
+        let phase = snapshot.column.map { "\(snapshot.phase.rawValue) \($0)" } ?? snapshot.phase.rawValue
+        if let message = snapshot.message, snapshot.state != .open { return note("run \(snapshot.run): \(message)") }
+        show(phase: phase, done: snapshot.rowsDone, expected: snapshot.rowsExpected)
+    }
+
+    /// Shows how far some work is.
+    func show(phase: String, done: Int64, expected: Int64) {
+        guard !isQuiet else { return }
+        let now = Duration.nanoseconds(Int64(clamping: DispatchTime.now().uptimeNanoseconds))
+        let isTerminal = TerminalSize.isTerminal(STDERR_FILENO)
+        progress.withLock { state in
+            let total = expected > 0 ? UInt64(max(expected, done)) : nil
+            state.line.update(ProgressSnapshot(phase: phase, done: UInt64(max(0, done)), total: total), at: now)
+            if isTerminal {
+                let size = TerminalSize(descriptor: STDERR_FILENO, environment: ProcessInfo.processInfo.environment)
+                Self.write("\r\u{1B}[K" + state.line.text(width: size.columns - 1, style: style), to: STDERR_FILENO)
+                state.isShown = true
+            } else if let line = state.line.plainLine() {
+                write(line, to: STDERR_FILENO)
+            }
+        }
+    }
+
+    /// Ends the line of progress, so that something else can be printed.
+    func finishProgress() {
+        progress.withLock { state in
+            if state.isShown { write("", to: STDERR_FILENO) }
+            state.isShown = false
+        }
+    }
+
+    /// Asks for a typed confirmation; `--yes` answers it, and without a terminal the answer is no.
+    ///
+    /// - Throws: ``CommandError`` with `callerNotConfirmed`, exit code 3.
+    func confirm(_ question: String, byTyping word: String) throws {
+        guard !isConfirmed else { return }
+        guard TerminalSize.isTerminal(STDIN_FILENO), TerminalSize.isTerminal(STDERR_FILENO) else {
+            throw CommandError(
+                .callerNotConfirmed, "\(question): nobody is there to confirm it", hint: "Give --yes; nothing was changed.",
+                status: .refused
+            )
+        }
+        Self.write("\(question).\nType \(quoted(word)) to go ahead: ", to: STDERR_FILENO)
+        guard readLine(strippingNewline: true) == word else {
+            throw CommandError(.callerNotConfirmed, "not confirmed", hint: "Nothing was changed.", status: .refused)
+        }
+    }
+
+    private func text(_ report: Report) -> [String] {
+        let isTerminal = TerminalSize.isTerminal(STDOUT_FILENO)
+        let size = TerminalSize(descriptor: STDOUT_FILENO, environment: ProcessInfo.processInfo.environment)
+        let width = isTerminal ? size.columns : nil
+        return report.blocks.enumerated().flatMap { index, block -> [String] in
+            let gap = index > 0 ? [""] : []
+            switch block {
+            case .lines(let lines): return gap + lines
+            case .record(let fields):
+                return gap + Record(fields.map { Record.Field($0.0, $0.1) }).lines(width: width, style: style)
+            case .table(let title, let columns, let rows):
+                let heading = title.map { [style.apply(.strong, to: $0)] } ?? []
+                return gap + heading + Table(columns: columns, rows: rows).lines(width: width, style: style)
+            }
+        }
+    }
+
+    private func csv(_ report: Report) -> [String] {
+        for case .table(_, let columns, let rows) in report.blocks {
+            return [columns.map(\.header)].map(CSV.line) + rows.map(CSV.line)
+        }
+        return text(report).map { CSV.line([$0]) }
+    }
+
+    private func lines(of value: any Encodable) throws -> [String] {
+        guard let list = value as? [any Encodable] else { return [try json(value, isCompact: true)] }
+        return try list.map { try json($0, isCompact: true) }
+    }
+
+    private func json(_ value: any Encodable, isCompact: Bool = false) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = isCompact
+            ? [.sortedKeys, .withoutEscapingSlashes] : [.sortedKeys, .withoutEscapingSlashes, .prettyPrinted]
+        return String(decoding: try encoder.encode(value), as: UTF8.self)
+    }
+
+    private func write(_ line: String, to descriptor: Int32) { Self.write(line + "\n", to: descriptor) }
+
+    /// Writes text to a descriptor, all of it; a reader that went away is no error.
+    static func write(_ text: String, to descriptor: Int32) {
+        var bytes = Array(text.utf8)[...]
+        while !bytes.isEmpty {
+            let written = bytes.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
+            guard written > 0 else { return }
+            bytes = bytes.dropFirst(written)
+        }
+    }
+}
+
+extension ExitStatus {
+    /// The exit code for an error.
+    init(for error: any Error) {
+        switch error {
+        case let error as CommandError: self = error.status
+        case let error as StorageError: self = Self.status(of: error.code)
+        case let error as ControlStoreError: self = Self.status(of: error.code)
+        case let error as RotationError: self = Self.status(of: error.code)
+        case let error as ProviderError:
+            self = error.code == .providerUnavailable || error.code == .providerDenied ? .unreachable : .failed
+        default: self = .failed
+        }
+    }
+
+    private static func status(of code: StorageError.Code) -> ExitStatus {
+        switch code {
+        case .storeUnavailable, .storeBusy, .storeReadOnly: .unreachable
+        default: .failed
+        }
+    }
+
+    private static func status(of code: ControlStoreError.Code) -> ExitStatus {
+        switch code {
+        case .storeLeaseHeld, .storeLeaseLost: .unreachable
+        case .storeSetBack: .refused
+        default: .failed
+        }
+    }
+
+    private static func status(of code: RotationError.Code) -> ExitStatus {
+        switch code {
+        case .callerPlanStale, .callerRunOpen, .callerPolicyForbids: .refused
+        case .keyNotUnwrapped: .unreachable
+        default: .failed
+        }
+    }
+}
