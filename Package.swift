@@ -58,7 +58,7 @@ let package = Package(
         ),
         .target(
             name: "Scripting",
-            dependencies: ["COpenSSL", "ControlStore", "Frames", "KeyModel", "PluginKit", "Storage"],
+            dependencies: ["ControlStore", "Frames", "KeyModel", "PluginKit", "Storage"],
             swiftSettings: strict
         ),
         .target(name: "Terminal", dependencies: ["Frames"], swiftSettings: strict),

@@ -135,6 +135,7 @@ extension ControlSession {
                     "rows_written integer NOT NULL", "rows_missed integer NOT NULL", "rows_skipped integer NOT NULL",
                     "rows_quarantined integer NOT NULL", "bytes_written integer NOT NULL",
                     "expected_rows integer NOT NULL",
+                    "census text",
                 ],
                 constraint: "PRIMARY KEY (run_id, column_id, phase)"
             ),

@@ -29,8 +29,9 @@ package struct ColumnCensus: Hashable, Codable, Sendable {
     package var unopenable: Int64 = 0
     /// The same for the rows that the column's `where` does not pick.
     package var outside = Outside()
-    /// The first rows that stand out.
+    /// The first rows that stand out, and how many there are.
     package var findings: [Finding] = []
+    package var noted: Int64 = 0
 
     /// Counts of rows that the column's `where` does not pick; they are never written.
     package struct Outside: Hashable, Codable, Sendable {
@@ -63,6 +64,7 @@ package struct ColumnCensus: Hashable, Codable, Sendable {
 
     /// Names a row that stands out, as long as there is room.
     package mutating func note(_ row: String, _ what: String) {
+        noted += 1
         guard findings.count < Self.mostFindings else { return }
         findings.append(Finding(row: row, what: what))
     }

@@ -28,7 +28,7 @@ package struct ConfigurationLoader: Sendable {
     /// - Important: Cancelling does not shorten it; it ends within the limits, 10 s unless told otherwise.
     package func load(file: String) async throws(ScriptingError) -> Configuration {
         let source = try SourceFile(path: file)
-        let hash = try source.hash()
+        let hash = source.hash
         let worker = LuaWorker(path: try WorkerLocation.find(workerPath), time: limits.time + .milliseconds(500))
         let answer = try await worker.ask(
             [

@@ -1,4 +1,4 @@
-internal import COpenSSL
+internal import ControlStore
 internal import Glibc
 internal import KeyModel
 
@@ -35,16 +35,7 @@ struct SourceFile {
     var folder: String { String(path.dropLast(name.count + 1)) }
 
     /// SHA-256 of the bytes, in hexadecimal.
-    ///
-    /// - Throws: ``ScriptingError`` with `internalWorkerFailed` where the library has no SHA-256.
-    func hash() throws(ScriptingError) -> String {
-        var digest = [UInt8](repeating: 0, count: 32)
-        var count: UInt32 = 0
-        guard EVP_Digest(bytes, bytes.count, &digest, &count, EVP_sha256(), nil) == 1, count == 32 else {
-            throw ScriptingError(.internalWorkerFailed, "cannot hash \(quoted(name)): libcrypto refused SHA-256")
-        }
-        return digest.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-    }
+    var hash: String { ContentHash.sha256(bytes) }
 
     /// A path below a folder, or as it is where it is absolute; single dots and doubled slashes are dropped.
     ///

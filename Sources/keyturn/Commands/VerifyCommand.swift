@@ -36,7 +36,9 @@ struct VerifyCommand: InstanceCommand {
     private func blocks(_ censuses: [Census], _ isClean: Bool) -> [Report.Block] {
         let rows = censuses.flatMap { census in census.columns.map { Self.row($0, of: census) } }
         let findings = censuses.flatMap { census in
-            census.columns.flatMap { column in column.findings.map { "\(column.column) row \($0.row): \($0.what)" } }
+            census.columns.flatMap { column in
+                FindingLines(column.findings.map { "\(column.column) row \($0.row): \($0.what)" }, of: column.noted).lines
+            }
         }
         var blocks: [Report.Block] = [.table(nil, columns: Self.columns, rows: rows)]
         if !findings.isEmpty { blocks.append(.lines(findings)) }
@@ -98,10 +100,25 @@ extension Status {
         }
         let headers = ["keyring", "core", "key", "state", "made", "activated", "retired"].map { Table.Column($0) }
         blocks.append(.table("keys", columns: headers + [Table.Column("seals", alignment: .right)], rows: rows))
-        let findings = keyrings.flatMap { $0.findings.map { "\($0.column) row \($0.row): \($0.what)" } }
+        let findings = keyrings.flatMap { ring in
+            FindingLines(ring.findings.map { "\($0.column) row \($0.row): \($0.what)" }, of: Int64(ring.findings.count)).lines
+        }
         if !findings.isEmpty { blocks.append(.lines(findings)) }
         if !notes.isEmpty { blocks.append(.lines(notes.map { "note: \($0)" })) }
         blocks.append(.lines(problems.isEmpty ? ["nothing needs anyone"] : problems.map { "problem: \($0)" }))
         return blocks
+    }
+}
+
+/// The first rows that stand out, and how many more there are.
+struct FindingLines {
+    /// What to print.
+    let lines: [String]
+
+    private static let most = 5
+
+    init(_ all: [String], of count: Int64) {
+        let more = count - Int64(min(all.count, Self.most))
+        lines = all.prefix(Self.most) + (more > 0 ? ["  … and \(Readable.count(more)) more"] : [])
     }
 }

@@ -35,7 +35,7 @@ final class Console: Sendable {
         switch format {
         case .json: write(try json(ResultEnvelope(result: report.value)), to: STDOUT_FILENO)
         case .ndjson: for line in try lines(of: report.value) { write(line, to: STDOUT_FILENO) }
-        case .csv: for line in csv(report) { write(line, to: STDOUT_FILENO) }
+        case .csv: for line in csv(report) { Self.write(line, to: STDOUT_FILENO) }
         case .table: for line in text(report) { write(line, to: STDOUT_FILENO) }
         }
     }
@@ -62,7 +62,10 @@ final class Console: Sendable {
     /// Shows how far a run is: one line that is rewritten on a terminal, plain lines now and then otherwise.
     func show(_ snapshot: RunSnapshot) {
         let phase = snapshot.column.map { "\(snapshot.phase.rawValue) \($0)" } ?? snapshot.phase.rawValue
-        if let message = snapshot.message, snapshot.state != .open { return note("run \(snapshot.run): \(message)") }
+        if let message = snapshot.message, snapshot.state.isOpen, snapshot.state != .open {
+            return note("run \(snapshot.run): \(message)")
+        }
+        guard snapshot.rowsDone > 0 || TerminalSize.isTerminal(STDERR_FILENO) else { return }
         show(phase: phase, done: snapshot.rowsDone, expected: snapshot.rowsExpected)
     }
 
