@@ -54,7 +54,7 @@ extension RotationEngine {
                 )
             }
             let columns = try session.columns().filter { $0.isDeclared && $0.declaration.keyring == request.keyring }
-            let ids = request.columnIDs ?? columns.map(\.id)
+            let ids = request.kind == .rewrap ? [] : request.columnIDs ?? columns.map(\.id)
             let run = try session.insertRun { id in
                 RunRecord(
                     id: id, kind: request.kind, urgency: request.urgency, keyring: request.keyring, columnIDs: ids,

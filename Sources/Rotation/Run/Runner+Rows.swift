@@ -111,7 +111,8 @@ extension Runner {
         }
         let cipher = try ColumnCipher(
             column: column, keyring: keyring, namespace: instance.namespace, isAdopting: run.kind == .adopt,
-            readsBack: inspections.contains(where: \.readsBack)
+            readsBack: inspections.contains(where: \.readsBack),
+            from: try await planner.source(of: plan(of: run).conversion)
         )
         let limit = min(keyring.descriptor.sealLimit, keyring.record.keyring.policy.maxSeals ?? .max)
         let name = column.declaration.path.description
@@ -132,7 +133,10 @@ extension Runner {
         var progress = try await begin(column, .verify, of: run)
         let name = column.declaration.path.description
         var census = try ColumnCensus.decode(progress.census) ?? ColumnCensus(column: name)
-        let taker = CensusTaker(column: column, keyring: keyring, namespace: instance.namespace)
+        let taker = try CensusTaker(
+            column: column, keyring: keyring, namespace: instance.namespace,
+            from: try await planner.source(of: plan(of: run).conversion)
+        )
         while !progress.isDone {
             if interrupt.isSet { return .event(.interrupted) }
             let step = try await taker.count(after: progress.cursor, on: context.engine, into: &census)
