@@ -34,6 +34,8 @@ public struct CoreDescriptor: Hashable, Sendable {
     public let bindings: Set<ValueContext.Scheme>
     /// Whether it can be searched by equality.
     public let determinism: Determinism
+    /// Whether the format can say that a plaintext is UTF-8 text.
+    public let marksText: Bool
     /// The most values to seal under one version.
     public let sealLimit: UInt64
     /// The sizes of material that a version may have, in bytes; a new version gets the upper bound of random bytes
@@ -47,7 +49,7 @@ public struct CoreDescriptor: Hashable, Sendable {
     /// Makes a descriptor.
     public init(
         name: String, summary: String, isAuthenticated: Bool, isCommitting: Bool, keyID: KeyIDKind,
-        bindings: Set<ValueContext.Scheme>, determinism: Determinism, sealLimit: UInt64,
+        bindings: Set<ValueContext.Scheme>, determinism: Determinism, marksText: Bool = false, sealLimit: UInt64,
         materialSizes: ClosedRange<Int>, materialSize: Int, options: Set<String> = []
     ) {
         self.name = name
@@ -57,6 +59,7 @@ public struct CoreDescriptor: Hashable, Sendable {
         self.keyID = keyID
         self.bindings = bindings
         self.determinism = determinism
+        self.marksText = marksText
         self.sealLimit = sealLimit
         self.materialSizes = materialSizes
         self.materialSize = materialSize

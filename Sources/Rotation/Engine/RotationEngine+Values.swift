@@ -21,8 +21,7 @@ extension RotationEngine {
         }
         let item = PlainItem(
             plaintext, context: try await place(of: column, row: row),
-            attributes: ValueAttributes(isText: form == .text),
-            form: form
+            attributes: ValueAttributes(isText: keyring.descriptor.marksText && form == .text), form: form
         )
         switch keyring.core.seal([item], with: active).first {
         case .success(let value)?: return value

@@ -22,6 +22,7 @@ package struct ColumnCipher: Sendable {
     /// Which rows are read.
     package let scope: RowScope
     private let core: any EncryptionCore
+    private let marksText: Bool
     private let active: KeyID
     private let plaintext: ColumnDeclaration.PlaintextPolicy
     private let place: ValueContext
@@ -41,6 +42,7 @@ package struct ColumnCipher: Sendable {
     ) throws {
         self.column = column
         core = keyring.core
+        marksText = keyring.descriptor.marksText
         active = try keyring.requireActive()
         plaintext = isAdopting ? .seal : column.declaration.plaintext
         target = column.target(readsBack: readsBack)
@@ -80,7 +82,7 @@ package struct ColumnCipher: Sendable {
         switch (plaintext, row.value.bytes, row.value.form) {
         case (.keep, _, _): break
         case (.seal, let bytes?, let form?):
-            let attributes = ValueAttributes(isText: form == .text)
+            let attributes = ValueAttributes(isText: marksText && form == .text)
             plain.append((index, PlainItem(bytes, context: context(of: row), attributes: attributes, form: form)))
         case (.seal, _, _): outcomes[index] = .quarantine(reason: "dataNotText")
         case (.refuse, _, _): outcomes[index] = .quarantine(reason: "dataPlaintext")
