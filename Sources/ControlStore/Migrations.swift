@@ -140,6 +140,15 @@ extension ControlSession {
                 constraint: "PRIMARY KEY (run_id, column_id, phase)"
             ),
             TableDefinition(
+                "run_windows",
+                [
+                    "run_id integer NOT NULL", "column_id integer NOT NULL", "phase text NOT NULL",
+                    "number integer NOT NULL", "batches_done integer NOT NULL", "rows_written integer NOT NULL",
+                    "rows_missed integer NOT NULL", "bytes_written integer NOT NULL",
+                ],
+                constraint: "PRIMARY KEY (run_id, column_id, phase, number)"
+            ),
+            TableDefinition(
                 "quarantine",
                 [
                     "run_id integer NOT NULL", "column_id integer NOT NULL", "row_key blob NOT NULL",

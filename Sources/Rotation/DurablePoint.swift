@@ -10,8 +10,10 @@ package enum DurablePoint: String, CaseIterable, Sendable {
     case phaseRecorded
     /// The new version is active.
     case keyActivated
-    /// A batch of rows is committed with its progress.
+    /// A batch of rows is committed with its mark.
     case batchCommitted
+    /// A window is finished and the column's cursor stands behind it.
+    case windowFinished
     /// Rows that someone else wrote first were tried again.
     case missesCommitted
     /// A column is rewritten to its end.

@@ -12,6 +12,8 @@ package struct StorageError: Error, Sendable {
         case storeUnavailable
         /// Another connection held a lock for too long; a retry helps.
         case storeBusy
+        /// A row of the batch is locked by another transaction; fewer rows at a time, or a retry, help.
+        case storeRowLocked
         /// The disk, or the database's own limit, is full; nothing of the transaction was written.
         case storeFull
         /// The database or its file may only be read.

@@ -91,19 +91,28 @@ package struct Swap: Sendable {
     }
 }
 
-/// How the rows of a window are best divided into transactions on an engine.
+/// How the rows of a column are best divided into windows and transactions on an engine.
 package struct BatchTuning: Hashable, Sendable {
     /// Rows read at once.
     package var windowRows: Int
     /// Transactions a window.
     package var batchesPerWindow: Int
-    /// Whether a batch takes every n-th row (PostgreSQL) or a run of neighbours (SQLite).
+    /// Whether a batch takes every n-th row of its window (PostgreSQL, which then prunes between commits) or a run of
+    /// neighbours (SQLite).
     package var isStrided: Bool
+    /// Windows that one writer reads together and writes in turns, so that its commits do not hold each other's pruning.
+    package var interleavedWindows: Int
+    /// Connections that write at once.
+    package var writers: Int
 
     /// Makes a tuning.
-    package init(windowRows: Int, batchesPerWindow: Int, isStrided: Bool) {
+    package init(
+        windowRows: Int, batchesPerWindow: Int, isStrided: Bool, interleavedWindows: Int = 1, writers: Int = 1
+    ) {
         self.windowRows = windowRows
         self.batchesPerWindow = batchesPerWindow
         self.isStrided = isStrided
+        self.interleavedWindows = interleavedWindows
+        self.writers = writers
     }
 }

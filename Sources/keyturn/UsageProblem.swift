@@ -19,10 +19,13 @@ struct UsageProblem {
             print(Keyturn.fullMessage(for: error))
             return .ok
         }
-        let problem = unknownWord ?? CommandError(
-            .callerUsage, oneLine(Keyturn.message(for: error)), hint: "\"keyturn help\" lists the commands, --help explains one.",
-            status: .usage
-        )
+        let problem =
+            unknownWord
+            ?? CommandError(
+                .callerUsage, oneLine(Keyturn.message(for: error)),
+                hint: "\"keyturn help\" lists the commands, --help explains one.",
+                status: .usage
+            )
         if wantsJSON {
             print(ErrorEnvelope(problem).text)
         } else {
@@ -47,7 +50,8 @@ struct UsageProblem {
             let known = commands.map(name)
             let hint = nearest(to: word, among: known).map { "Did you mean \"\(path) \($0)\"?" }
             return CommandError(
-                .callerUsage, "there is no command \(quoted("\(path.dropFirst(8))\(path == "keyturn" ? "" : " ")\(word)"))",
+                .callerUsage,
+                "there is no command \(quoted("\(path.dropFirst(8))\(path == "keyturn" ? "" : " ")\(word)"))",
                 hint: hint ?? "The commands are \(known.joined(separator: ", ")).", status: .usage
             )
         }
@@ -55,11 +59,15 @@ struct UsageProblem {
     }
 
     private var wantsJSON: Bool {
-        zip(arguments, arguments.dropFirst()).contains { ["-o", "--output"].contains($0) && ["json", "ndjson"].contains($1) }
+        zip(arguments, arguments.dropFirst()).contains {
+            ["-o", "--output"].contains($0) && ["json", "ndjson"].contains($1)
+        }
             || arguments.contains { $0 == "--output=json" || $0 == "--output=ndjson" }
     }
 
-    private func name(of command: any ParsableCommand.Type) -> String { command.configuration.commandName ?? command._commandName }
+    private func name(of command: any ParsableCommand.Type) -> String {
+        command.configuration.commandName ?? command._commandName
+    }
 
     private func oneLine(_ text: String) -> String {
         let first = text.split(separator: "\n").first.map(String.init) ?? text

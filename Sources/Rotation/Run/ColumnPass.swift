@@ -5,8 +5,9 @@ internal import Storage
 
 /// One walk over a column in key order: reads windows, decides in memory, writes short batches.
 ///
-/// Nothing is computed inside a write transaction; the next window is read and decided while the present one is written.
-/// Each batch commits with its cursor, so a walk that is cut off goes on after the last batch.
+/// Nothing is computed inside a write transaction, and the next windows are read and decided while others are written. The
+/// cursor is the end of the windows that are finished without a gap; a walk that is cut off goes on from there, and what
+/// was written beyond it is recognised when it is read again.
 struct ColumnPass: Sendable {
     /// Why a walk ended.
     enum End: Sendable {
@@ -24,198 +25,165 @@ struct ColumnPass: Sendable {
     let throttle: Throttle
     let report: @Sendable (ColumnProgress) -> Void
 
-    /// How often values that someone else wrote first are tried again before they are left to a sweep.
-    private static let mostRetries = 3
-
-    /// A window with what was decided for its rows.
-    private struct Decided: Sendable {
-        let rows: [StoredRow]
-        let outcomes: [ColumnCipher.Outcome]
-        let isLast: Bool
-    }
-
     /// Walks on from where `progress` stands.
     ///
     /// - Returns: Why it ended; `progress` is what was committed.
     /// - Throws: ``StorageError``, ``ControlStoreError`` or ``RotationError``; everything committed stays.
     func walk(_ progress: inout ColumnProgress) async throws -> End {
-        var upcoming = try await decide(after: progress.cursor)
-        while true {
-            let window = upcoming
-            async let next = window.isLast ? nil : decide(after: window.rows.last?.key)
-            let end = try await write(window, progress: &progress)
-            guard let following = try await next, case .finished = end else {
-                return end
+        try await takeUpLeftovers(&progress)
+        let watched = WatchedProgress(progress, report: report)
+        let writer = WindowWriter(pass: self, phase: progress.phase, watched: watched)
+        var source = WindowSource(pass: self, after: progress.cursor)
+        var ledger = WindowLedger()
+        var walked = progress
+        let end = try await withThrowingTaskGroup(of: WindowWriter.Written.self) { writers in
+            var inFlight = 0
+            var end: End?
+            while end == nil, let group = try await source.next() {
+                if inFlight == context.engine.tuning.writers, let written = try await writers.next() {
+                    end = try await fold(written, &ledger, &walked)
+                    inFlight -= 1
+                }
+                guard end == nil else { break }
+                writers.addTask { try await writer.write(group) }
+                inFlight += 1
             }
-            upcoming = following
+            while let written = try await writers.next() {
+                let last = try await fold(written, &ledger, &walked)
+                end = end ?? last
+            }
+            return end ?? .finished
         }
+        progress = walked
+        return end
     }
 
-    private func decide(after cursor: RowKey?) async throws -> Decided {
-        let tuning = context.engine.tuning
+    /// Reads a window after a key and decides for its rows.
+    func decide(number: Int64, after cursor: RowKey?) async throws -> DecidedWindow {
         let request = WindowRequest(
-            target: cipher.target, scope: cipher.scope, after: cursor, rowLimit: tuning.windowRows)
-        let window = try await context.engine.read { try $0.readWindow(request) }
+            target: cipher.target, scope: cipher.scope, after: cursor, rowLimit: context.engine.tuning.windowRows
+        )
+        let window = try await persistent { try await context.engine.read { try $0.readWindow(request) } }
         let outcomes = await parallelMap(window.rows) { cipher.outcomes(of: $0) }
-        return Decided(rows: window.rows, outcomes: outcomes, isLast: window.isLast)
+        return DecidedWindow(number: number, rows: window.rows, outcomes: outcomes, isLast: window.isLast)
     }
 
-    private func write(_ window: Decided, progress: inout ColumnProgress) async throws -> End {
-        let rows = window.rows.count
-        let size = max(
-            1,
-            (context.engine.tuning.windowRows + context.engine.tuning.batchesPerWindow - 1)
-                / context.engine.tuning.batchesPerWindow)
-        var missed: [RowKey] = []
-        var start = 0
-        repeat {
-            guard !interrupt.isSet else { return .interrupted }
-            let range = start..<min(rows, start + size)
-            let isLast = window.isLast && range.upperBound == rows
-            let (misses, request) = try await commit(window, range, isLast: isLast, progress: &progress)
-            missed += misses
-            start = range.upperBound
-            report(progress)
-            if request != .none { return .requested(request) }
-            await throttle.pause(after: range.count)
-        } while start < rows
-        try await retry(missed, progress: &progress)
-        return .finished
-    }
-
-    /// Commits a run of rows with its cursor and returns the keys whose rows someone else wrote first.
-    private func commit(
-        _ window: Decided, _ range: Range<Int>, isLast: Bool, progress: inout ColumnProgress
-    ) async throws -> ([RowKey], RunRequest) {
-        let batch = Batch(rows: window.rows[range], outcomes: window.outcomes[range])
-        try await meter.take(batch.swaps.count)
+    /// Counts what a walk that was cut off had written beyond its cursor; the rows themselves are read again.
+    private func takeUpLeftovers(_ progress: inout ColumnProgress) async throws {
+        let (column, phase) = (progress.columnID, progress.phase)
+        let marks = try await context.control.read { [run] in
+            try $0.windowMarks(run: run, column: column, phase: phase)
+        }
+        guard let last = marks.last else { return }
+        for mark in marks { progress.counts.account(for: mark) }
         let held = try await lease.current()
-        var moved = progress
-        moved.cursor = window.rows[range].last?.key ?? progress.cursor
-        moved.isDone = isLast
-        moved.counts += batch.counts
-        let (saved, missed, request) = try await persistent {
-            [
-                moved, target = cipher.target, column = cipher.column.id, run, control = context.control,
-                now = context.now()
-            ] in
-            try await control.write { session in
-                try session.checkLease(held)
-                var saved = moved
-                let hits = try session.storage.swap(batch.swaps, in: target)
-                let missed = zip(batch.swaps, hits).filter { !$0.1 }.map(\.0.key)
-                saved.counts.account(for: batch.swaps, hits: hits)
-                try session.quarantine(batch.quarantined(column: column, at: now), run: run)
-                try session.save(saved, run: run)
-                return (saved, missed, try session.request(of: run))
-            }
+        try await context.control.write { [run, progress] session in
+            try session.checkLease(held)
+            try session.save(progress, run: run)
+            try session.removeWindowMarks(run: run, column: column, phase: phase, through: last.number)
         }
-        progress = saved
-        context.reached(.batchCommitted)
-        return (missed, request)
     }
 
-    /// Reads rows that someone else wrote first again, and tries them anew; what is missed each time is left to a sweep.
-    private func retry(_ keys: [RowKey], progress: inout ColumnProgress) async throws {
-        var left = keys
-        for _ in 0..<Self.mostRetries where !left.isEmpty {
-            let asked = left
-            let target = cipher.target
-            let rows = try await context.engine.read { try $0.readRows(asked, of: target) }
-            let window = Decided(rows: rows, outcomes: cipher.outcomes(of: rows), isLast: progress.isDone)
-            let held = try await lease.current()
-            let batch = Batch(rows: window.rows[...], outcomes: window.outcomes[...])
-            try await meter.take(batch.swaps.count)
-            let before = progress
-            let (saved, missed) = try await context.control.write {
-                [run, column = cipher.column.id, now = context.now()] session in
+    /// Takes a group that was written into the column's progress and says whether the walk must end.
+    private func fold(
+        _ written: WindowWriter.Written, _ ledger: inout WindowLedger, _ progress: inout ColumnProgress
+    ) async throws -> End? {
+        for window in written.windows { ledger.finish(window) }
+        let ready = ledger.takeContiguous()
+        guard let last = ready.last else { return written.end }
+        for window in ready { progress.counts += window.counts }
+        progress.cursor = last.cursor ?? progress.cursor
+        progress.isDone = last.isLast
+        let held = try await lease.current()
+        let request = try await persistent { [run, progress] in
+            try await context.control.write { session in
                 try session.checkLease(held)
-                var saved = before
-                let hits = try session.storage.swap(batch.swaps, in: target)
-                saved.counts.account(for: batch.swaps, hits: hits)
-                try session.quarantine(batch.quarantined(column: column, at: now), run: run)
-                try session.save(saved, run: run)
-                return (saved, zip(batch.swaps, hits).filter { !$0.1 }.map(\.0.key))
+                try session.save(progress, run: run)
+                try session.removeWindowMarks(
+                    run: run, column: progress.columnID, phase: progress.phase, through: last.number
+                )
+                return try session.request(of: run)
             }
-            progress = saved
-            left = missed
-            context.reached(.missesCommitted)
         }
+        context.reached(.windowFinished)
+        report(progress)
+        if let end = written.end { return end }
+        if request != .none, !progress.isDone { return .requested(request) }
+        return interrupt.isSet && !progress.isDone ? .interrupted : nil
     }
 }
 
-/// The rows of one transaction with what was decided for them.
-private struct Batch: Sendable {
-    let swaps: [Swap]
-    let counts: RowCounts
-    private let doubtful: [(key: RowKey, reason: String)]
+/// The rows of a window with what was decided for them.
+struct DecidedWindow: Sendable {
+    let number: Int64
+    let rows: [StoredRow]
+    let outcomes: [ColumnCipher.Outcome]
+    /// Whether the column ends with it.
+    let isLast: Bool
+}
 
-    init(rows: ArraySlice<StoredRow>, outcomes: ArraySlice<ColumnCipher.Outcome>) {
-        var swaps: [Swap] = []
-        var counts = RowCounts()
-        var doubtful: [(key: RowKey, reason: String)] = []
-        swaps.reserveCapacity(rows.count)
-        for (row, outcome) in zip(rows, outcomes) {
-            counts.read += 1
-            switch outcome {
-            case .keep: counts.skipped += 1
-            case .replace(let value, let isAdopted):
-                swaps.append(Swap(key: row.key, old: row.value, new: value, setsAssignments: isAdopted))
-            case .quarantine(let reason):
-                counts.quarantined += 1
-                doubtful.append((row.key, reason))
-            }
+/// Hands out groups of windows in key order.
+private struct WindowSource {
+    private let pass: ColumnPass
+    private var cursor: RowKey?
+    private var number: Int64 = 0
+    private var isDone = false
+
+    init(pass: ColumnPass, after cursor: RowKey?) {
+        self.pass = pass
+        self.cursor = cursor
+    }
+
+    /// The next group; nil after the end.
+    mutating func next() async throws -> [DecidedWindow]? {
+        guard !isDone else { return nil }
+        var group: [DecidedWindow] = []
+        while !isDone, group.count < pass.context.engine.tuning.interleavedWindows {
+            number += 1
+            let window = try await pass.decide(number: number, after: cursor)
+            cursor = window.rows.last?.key ?? cursor
+            isDone = window.isLast
+            group.append(window)
         }
-        self.swaps = swaps
-        self.counts = counts
-        self.doubtful = doubtful
+        return group
     }
+}
 
-    func quarantined(column: Int64, at time: Timestamp) -> [QuarantineRecord] {
-        doubtful.map { QuarantineRecord(columnID: column, key: $0.key, reason: $0.reason, at: time) }
+/// Knows which windows are finished, so that the cursor only passes those without a gap before them. Pure.
+struct WindowLedger: Sendable {
+    private var finished: [Int64: FinishedWindow] = [:]
+    private var next: Int64 = 1
+
+    /// Takes note of a finished window.
+    mutating func finish(_ window: FinishedWindow) { finished[window.number] = window }
+
+    /// The windows that have become contiguous with those before them, in order.
+    mutating func takeContiguous() -> [FinishedWindow] {
+        var ready: [FinishedWindow] = []
+        while let window = finished.removeValue(forKey: next) {
+            ready.append(window)
+            next += 1
+        }
+        return ready
     }
+}
+
+/// A window whose batches are all committed.
+struct FinishedWindow: Sendable {
+    let number: Int64
+    /// Its last row; nil where it had none.
+    let cursor: RowKey?
+    /// Whether the column ends with it.
+    let isLast: Bool
+    /// What it came to.
+    let counts: RowCounts
 }
 
 extension RowCounts {
-    /// Adds what a batch's swaps came to.
-    fileprivate mutating func account(for swaps: [Swap], hits: [Bool]) {
-        for (swap, isHit) in zip(swaps, hits) {
-            if isHit {
-                written += 1
-                bytes += Int64(swap.new.bytes?.count ?? 0)
-            } else {
-                missed += 1
-            }
-        }
-    }
-}
-
-/// Maps an array in chunks over the processors, keeping its order.
-func parallelMap<Element: Sendable, Value: Sendable>(
-    _ elements: [Element], _ transform: @escaping @Sendable ([Element]) -> [Value]
-) async -> [Value] {
-    let chunk = 512
-    guard elements.count > chunk else { return transform(elements) }
-    let starts = Array(stride(from: 0, to: elements.count, by: chunk))
-    return await withTaskGroup(of: (Int, [Value]).self) { group in
-        for (number, start) in starts.enumerated() {
-            group.addTask { (number, transform(Array(elements[start..<min(start + chunk, elements.count)]))) }
-        }
-        var parts = [[Value]](repeating: [], count: starts.count)
-        for await (number, part) in group { parts[number] = part }
-        return parts.flatMap { $0 }
-    }
-}
-
-/// Repeats a transaction that met a lock or a lost connection, with growing pauses, for half a minute at the most.
-func persistent<Value>(_ body: () async throws -> Value) async throws -> Value {
-    var pause = Duration.milliseconds(50)
-    while true {
-        do {
-            return try await body()
-        } catch let error as StorageError where error.isTransient && pause < .seconds(16) {
-            try await Task.sleep(for: pause)
-            pause *= 2
-        }
+    /// Adds what a mark says was written; what was read is counted when the window is finished.
+    mutating func account(for mark: WindowMark) {
+        written += mark.written
+        missed += mark.missed
+        bytes += mark.bytes
     }
 }

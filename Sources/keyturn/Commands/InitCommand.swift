@@ -38,7 +38,8 @@ struct InitCommand: InstanceCommand {
                 made,
                 [
                     .record([
-                        ("instance", made.instance), ("directory", made.directory), ("configuration", made.configuration),
+                        ("instance", made.instance), ("directory", made.directory),
+                        ("configuration", made.configuration),
                         ("namespace", made.namespace), ("root key", made.rootKey),
                     ]),
                     .lines([
@@ -71,7 +72,8 @@ struct InitCommand: InstanceCommand {
         try directory.make()
         let file = directory.path + "/keyturn.lua"
         guard !FileManager.default.fileExists(atPath: file) else { return file }
-        let absolute = url.hasPrefix("sqlite:")
+        let absolute =
+            url.hasPrefix("sqlite:")
             ? "sqlite:" + URL(filePath: String(url.dropFirst(7))).standardizedFileURL.path : url
         guard absolute.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0 != "\"" && $0 != "\\" }) else {
             throw CommandError(.callerUsage, "the database's address cannot stand in a configuration", status: .usage)

@@ -27,7 +27,9 @@ struct KeyringListCommand: InstanceCommand {
     func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
         let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: true)
         let records = try await instance.engine.keyrings()
-        let columns = ["keyring", "core", "provider", "active key", "versions", "max age", "backup"].map { Table.Column($0) }
+        let columns = ["keyring", "core", "provider", "active key", "versions", "max age", "backup"].map {
+            Table.Column($0)
+        }
         let rows = records.map { record in
             [
                 record.keyring.name.description, record.keyring.core, record.provider.description,
@@ -35,7 +37,9 @@ struct KeyringListCommand: InstanceCommand {
                 record.keyring.policy.maxAge?.durationText ?? "-", record.keyring.policy.backup.rawValue,
             ]
         }
-        return Outcome(Report(records.map { KeyringDetail($0, moves: [], seals: [:]) }, [.table(nil, columns: columns, rows: rows)]))
+        return Outcome(
+            Report(
+                records.map { KeyringDetail($0, moves: [], seals: [:]) }, [.table(nil, columns: columns, rows: rows)]))
     }
 }
 
@@ -54,10 +58,16 @@ struct KeyringShowCommand: InstanceCommand {
         let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: true)
         let (record, moves, seals) = try await instance.engine.keyring(try Name(name))
         let versions = record.keyring.versions.map { version in
-            [version.id.description, version.state.rawValue, version.createdAt.description, String(seals[version.id] ?? 0)]
+            [
+                version.id.description, version.state.rawValue, version.createdAt.description,
+                String(seals[version.id] ?? 0),
+            ]
         }
         let history = moves.map { move in
-            [move.at.description, move.key.description, move.from?.rawValue ?? "", move.to.rawValue, move.actor, move.reason]
+            [
+                move.at.description, move.key.description, move.from?.rawValue ?? "", move.to.rawValue, move.actor,
+                move.reason,
+            ]
         }
         return Outcome(
             Report(
@@ -67,9 +77,11 @@ struct KeyringShowCommand: InstanceCommand {
                         ("keyring", name), ("core", record.keyring.core), ("provider", record.provider.description),
                         ("consumers", record.consumers.map(\.description).joined(separator: ", ")),
                     ]),
-                    .table("versions", columns: ["key", "state", "made", "seals"].map { Table.Column($0) }, rows: versions),
                     .table(
-                        "moves", columns: ["at", "key", "from", "to", "by", "why"].map { Table.Column($0) }, rows: history
+                        "versions", columns: ["key", "state", "made", "seals"].map { Table.Column($0) }, rows: versions),
+                    .table(
+                        "moves", columns: ["at", "key", "from", "to", "by", "why"].map { Table.Column($0) },
+                        rows: history
                     ),
                 ]
             )
@@ -105,10 +117,13 @@ struct KeyringImportCommand: InstanceCommand {
         let ids = try await instance.engine.importKeys(text, form: form, into: keyring, core: core)
         let census = try await instance.engine.plan(PlanRequest(kind: .rotate, keyring: keyring))
         for column in census.columns where column.wouldQuarantine > 0 {
-            console.note("warning: \(column.wouldQuarantine) of \(column.sampledRows) values of \"\(column.column)\" do not open")
+            console.note(
+                "warning: \(column.wouldQuarantine) of \(column.sampledRows) values of \"\(column.column)\" do not open"
+            )
         }
         let lines = ids.enumerated().map { "\($0.element) \($0.offset == 0 ? "active" : "deactivated")" }
-        return Outcome(Report(["keyring": name, "keys": ids.map(\.description).joined(separator: ",")], [.lines(lines)]))
+        return Outcome(
+            Report(["keyring": name, "keys": ids.map(\.description).joined(separator: ",")], [.lines(lines)]))
     }
 }
 

@@ -39,14 +39,18 @@ extension Plan {
             .record([
                 ("plan", "\(kind) \"\(keyring)\" (\(core)), \(urgency)"), ("active key", activeKey ?? "none yet"),
                 ("estimated time", Readable.duration(.seconds(estimatedSeconds))),
-                ("disk needed", "\(Readable.bytes(diskBytesNeeded)), free \(diskBytesFree.map { Readable.bytes($0) } ?? "unknown")"),
+                (
+                    "disk needed",
+                    "\(Readable.bytes(diskBytesNeeded)), free \(diskBytesFree.map { Readable.bytes($0) } ?? "unknown")"
+                ),
                 ("backup", backup), ("consumers", consumers.isEmpty ? "none" : consumers.joined(separator: ", ")),
                 ("hash", hash),
             ]),
             .table(nil, columns: Self.headers, rows: columns.map(Self.row)),
         ]
         if !warnings.isEmpty { blocks.append(.lines(warnings.map { "warning: \($0)" })) }
-        let doubtful = columns.flatMap { plan in plan.quarantined.map { "  \(plan.column) row \($0.row): \($0.reason)" } }
+        let doubtful = columns.flatMap { plan in plan.quarantined.map { "  \(plan.column) row \($0.row): \($0.reason)" }
+        }
         if !doubtful.isEmpty { blocks.append(.lines(["would be quarantined:"] + doubtful)) }
         if !refusals.isEmpty { blocks.append(.lines(refusals.map { "refused: \($0)" })) }
         return Report(self, blocks)
@@ -54,7 +58,8 @@ extension Plan {
 
     private static var headers: [Table.Column] {
         [
-            Table.Column("column"), Table.Column("table rows", alignment: .right), Table.Column("table size", alignment: .right),
+            Table.Column("column"), Table.Column("table rows", alignment: .right),
+            Table.Column("table size", alignment: .right),
             Table.Column("looked at", alignment: .right), Table.Column("to rewrite", alignment: .right),
             Table.Column("unchanged", alignment: .right), Table.Column("quarantine", alignment: .right),
             Table.Column("bytes before", alignment: .right), Table.Column("after", alignment: .right),

@@ -5,7 +5,8 @@ internal import Rotation
 /// `keyturn recover`
 struct RecoverCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
-        commandName: "recover", abstract: "Accept a database that was set back: restored, failed over, or put in place.",
+        commandName: "recover",
+        abstract: "Accept a database that was set back: restored, failed over, or put in place.",
         discussion: """
             Until then only opening works. Open runs are cancelled and destroyed keys are struck out again; rotate afterwards, \
             since values may lie under keys that were already left behind.
@@ -20,7 +21,8 @@ struct RecoverCommand: InstanceCommand {
         let recovery = try await instance.locked { try await instance.engine.recover() }
         let runs = recovery.cancelledRuns.map { "run \($0) is cancelled" }
         let keys = recovery.destroyedKeys.map { "key \($0) is struck out again" }
-        return Outcome(Report(recovery, [.lines(["the database is accepted at epoch \(recovery.epoch)"] + runs + keys)]))
+        return Outcome(
+            Report(recovery, [.lines(["the database is accepted at epoch \(recovery.epoch)"] + runs + keys)]))
     }
 }
 

@@ -17,7 +17,8 @@ struct RootCommand: AsyncParsableCommand {
 struct RootExportCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "export", abstract: "Write an encrypted copy of root.key.",
-        discussion: "In the age format, for recipients or under a passphrase; the program \"age\" opens it without Keyturn."
+        discussion:
+            "In the age format, for recipients or under a passphrase; the program \"age\" opens it without Keyturn."
     )
 
     @OptionGroup var global: GlobalOptions
@@ -47,7 +48,10 @@ struct RootExportCommand: InstanceCommand {
             try escrow.export(to: to, recipients: recipient)
         }
         try await instance.engine.recordEscrow()
-        return Outcome(Report(["file": to], [.lines(["root.key is exported to \(to); keep it where this machine's loss does not reach it"])]))
+        return Outcome(
+            Report(
+                ["file": to],
+                [.lines(["root.key is exported to \(to); keep it where this machine's loss does not reach it"])]))
     }
 }
 
@@ -55,7 +59,8 @@ struct RootExportCommand: InstanceCommand {
 struct RootRestoreCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "restore", abstract: "Bring root.key back from an exported copy.",
-        discussion: "Only where there is none; asks for the passphrase on the terminal unless an identity file is given."
+        discussion:
+            "Only where there is none; asks for the passphrase on the terminal unless an identity file is given."
     )
 
     @OptionGroup var global: GlobalOptions

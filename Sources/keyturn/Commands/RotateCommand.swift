@@ -18,7 +18,9 @@ struct DriveArguments: ParsableArguments {
     }
 
     /// Drives a run with progress on standard error, and reports how it was left.
-    func drive(_ run: Int64, _ instance: OpenInstance, _ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
+    func drive(_ run: Int64, _ instance: OpenInstance, _ console: Console, _ interrupt: Interrupt) async throws
+        -> Outcome
+    {
         let options = DriveOptions(
             interrupt: interrupt, throttle: Throttle(rowsPerSecond: rowsPerSecond), waitsForPeople: !noWait,
             report: { console.show($0) }
@@ -28,7 +30,8 @@ struct DriveArguments: ParsableArguments {
         if left.state.isOpen {
             console.note("run \(run) stopped in \(left.phase.rawValue); go on with: keyturn run resume \(run)")
         }
-        return Outcome(history.report, status: interrupt.isSet && left.state.isOpen ? .interrupted : ExitStatus(of: left))
+        return Outcome(
+            history.report, status: interrupt.isSet && left.state.isOpen ? .interrupted : ExitStatus(of: left))
     }
 }
 
@@ -68,7 +71,8 @@ struct RotateCommand: InstanceCommand {
         let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: true)
         let request = PlanRequest(kind: .rotate, urgency: emergency ? .emergency : .routine, keyring: try Name(keyring))
         let made = try await instance.engine.plan(request)
-        let question = emergency
+        let question =
+            emergency
             ? "This marks the active key of \"\(keyring)\" compromised and rewrites every value of it"
             : "This makes a new key for \"\(keyring)\" and rewrites every value of it"
         let run = try await start(made, request, instance, console, question: question, insistingOn: plan)
@@ -102,7 +106,8 @@ struct AdoptCommand: InstanceCommand {
         let keyrings = Set(records.map(\.declaration.keyring))
         guard let keyring = keyrings.first, keyrings.count == 1 else {
             throw CommandError(
-                .callerUsage, "the columns belong to several keyrings: \(keyrings.sorted().map(\.description).joined(separator: ", "))",
+                .callerUsage,
+                "the columns belong to several keyrings: \(keyrings.sorted().map(\.description).joined(separator: ", "))",
                 hint: "Adopt the columns of one keyring at a time.", status: .usage
             )
         }

@@ -25,8 +25,10 @@ struct RunsListCommand: InstanceCommand {
         let columns = ["run", "kind", "keyring", "phase", "state", "started", "finished", "by"].map { Table.Column($0) }
         let rows = runs.map { run in
             [
-                String(run.id), run.urgency == .emergency ? "\(run.kind.rawValue)!" : run.kind.rawValue, run.keyring.description,
-                run.phase.rawValue, run.state.rawValue, run.startedAt.description, run.finishedAt?.description ?? "", run.actor,
+                String(run.id), run.urgency == .emergency ? "\(run.kind.rawValue)!" : run.kind.rawValue,
+                run.keyring.description,
+                run.phase.rawValue, run.state.rawValue, run.startedAt.description, run.finishedAt?.description ?? "",
+                run.actor,
             ]
         }
         return Outcome(Report(runs.map(RunSummary.init), [.table(nil, columns: columns, rows: rows)]))
@@ -59,7 +61,9 @@ struct RunsShowCommand: InstanceCommand {
     }
 
     private func write(_ history: RunHistory, to path: String) throws {
-        guard let signed = try SignedProof.decode(history.run.proof), let signature = Data(base64Encoded: signed.signature) else {
+        guard let signed = try SignedProof.decode(history.run.proof),
+            let signature = Data(base64Encoded: signed.signature)
+        else {
             throw CommandError(.callerFile, "run \(run) has no proof", hint: "A run is proved when it is verified.")
         }
         try Data(signed.statement.utf8).write(to: URL(filePath: path), options: .withoutOverwriting)
@@ -78,7 +82,8 @@ struct RunCommand: AsyncParsableCommand {
 /// `keyturn run pause`
 struct RunPauseCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
-        commandName: "pause", abstract: "Pause a run after the batch in hand.", discussion: "It keeps its place; resume it when you like."
+        commandName: "pause", abstract: "Pause a run after the batch in hand.",
+        discussion: "It keeps its place; resume it when you like."
     )
 
     @OptionGroup var global: GlobalOptions

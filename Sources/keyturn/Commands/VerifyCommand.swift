@@ -22,10 +22,13 @@ struct VerifyCommand: InstanceCommand {
             console.show(phase: "verify \($0)", done: $1, expected: 0)
         }
         guard let censuses else {
-            throw CommandError(.callerInterrupted, "verify was interrupted", hint: "Nothing was changed.", status: .interrupted)
+            throw CommandError(
+                .callerInterrupted, "verify was interrupted", hint: "Nothing was changed.", status: .interrupted)
         }
         let isClean = censuses.allSatisfy(\.isClean)
-        return Outcome(Report(Verified(isClean: isClean, keyrings: censuses), blocks(censuses, isClean)), status: isClean ? .ok : .failed)
+        return Outcome(
+            Report(Verified(isClean: isClean, keyrings: censuses), blocks(censuses, isClean)),
+            status: isClean ? .ok : .failed)
     }
 
     private struct Verified: Encodable {
@@ -37,7 +40,8 @@ struct VerifyCommand: InstanceCommand {
         let rows = censuses.flatMap { census in census.columns.map { Self.row($0, of: census) } }
         let findings = censuses.flatMap { census in
             census.columns.flatMap { column in
-                FindingLines(column.findings.map { "\(column.column) row \($0.row): \($0.what)" }, of: column.noted).lines
+                FindingLines(column.findings.map { "\(column.column) row \($0.row): \($0.what)" }, of: column.noted)
+                    .lines
             }
         }
         var blocks: [Report.Block] = [.table(nil, columns: Self.columns, rows: rows)]
@@ -48,7 +52,10 @@ struct VerifyCommand: InstanceCommand {
 
     private static var columns: [Table.Column] {
         ["keyring", "column"].map { Table.Column($0) }
-            + ["rows", "active key", "older keys", "no key opens", "not sealed", "outside: older", "outside: other", "null, empty"]
+            + [
+                "rows", "active key", "older keys", "no key opens", "not sealed", "outside: older", "outside: other",
+                "null, empty",
+            ]
             .map { Table.Column($0, alignment: .right) }
     }
 
@@ -76,7 +83,8 @@ struct StatusCommand: InstanceCommand {
     func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
         let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: false)
         guard let status = try await instance.engine.status(counts: !noCount, interrupt: interrupt) else {
-            throw CommandError(.callerInterrupted, "status was interrupted", hint: "Nothing was changed.", status: .interrupted)
+            throw CommandError(
+                .callerInterrupted, "status was interrupted", hint: "Nothing was changed.", status: .interrupted)
         }
         return Outcome(Report(status, status.blocks), status: status.problems.isEmpty ? .ok : .failed)
     }
@@ -87,7 +95,8 @@ extension Status {
         var blocks: [Report.Block] = [
             .record([
                 ("instance", instance), ("database", database), ("namespace", namespace),
-                ("root key exported", escrowedAt ?? "never"), ("open run", openRun ?? "none"), ("at work", lease ?? "nobody"),
+                ("root key exported", escrowedAt ?? "never"), ("open run", openRun ?? "none"),
+                ("at work", lease ?? "nobody"),
             ])
         ]
         let rows = keyrings.flatMap { ring in
@@ -101,7 +110,8 @@ extension Status {
         let headers = ["keyring", "core", "key", "state", "made", "activated", "retired"].map { Table.Column($0) }
         blocks.append(.table("keys", columns: headers + [Table.Column("seals", alignment: .right)], rows: rows))
         let findings = keyrings.flatMap { ring in
-            FindingLines(ring.findings.map { "\($0.column) row \($0.row): \($0.what)" }, of: Int64(ring.findings.count)).lines
+            FindingLines(ring.findings.map { "\($0.column) row \($0.row): \($0.what)" }, of: Int64(ring.findings.count))
+                .lines
         }
         if !findings.isEmpty { blocks.append(.lines(findings)) }
         if !notes.isEmpty { blocks.append(.lines(notes.map { "note: \($0)" })) }

@@ -62,7 +62,8 @@ struct OutputFile {
     ///
     /// - Throws: ``CommandError`` with `callerFile`.
     func write(_ secret: borrowing SecretBytes) throws {
-        let descriptor = path.map { open($0, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600) } ?? dup(STDOUT_FILENO)
+        let descriptor =
+            path.map { open($0, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600) } ?? dup(STDOUT_FILENO)
         guard descriptor >= 0 else { throw failed("make") }
         defer { close(descriptor) }
         let isWritten = secret.withExposedBytes { Self.writeAll($0, to: descriptor) }
@@ -83,6 +84,8 @@ struct OutputFile {
     }
 
     private func failed(_ what: String) -> CommandError {
-        CommandError(.callerFile, "cannot \(what) \(path.map { quoted($0) } ?? "standard output"): \(String(cString: strerror(errno)))")
+        CommandError(
+            .callerFile,
+            "cannot \(what) \(path.map { quoted($0) } ?? "standard output"): \(String(cString: strerror(errno)))")
     }
 }

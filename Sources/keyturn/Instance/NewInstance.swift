@@ -47,15 +47,18 @@ struct NewInstance {
             let begun = try directory.read()
             guard begun.configuration == configuration.file else {
                 throw CommandError(
-                    .callerInstanceExists, "\(quoted(directory.path)) holds an instance for \(quoted(begun.configuration))",
+                    .callerInstanceExists,
+                    "\(quoted(directory.path)) holds an instance for \(quoted(begun.configuration))",
                     hint: "Choose another directory.", status: .refused
                 )
             }
         }
-        let provider = files.fileExists(atPath: directory.rootKey)
+        let provider =
+            files.fileExists(atPath: directory.rootKey)
             ? try LocalProvider(opening: directory.rootKey) : try LocalProvider.create(at: directory.rootKey, time: now)
         if !files.fileExists(atPath: directory.signingKey) { _ = try SigningKey.create(at: directory.signingKey) }
-        let journal = files.fileExists(atPath: directory.journal)
+        let journal =
+            files.fileExists(atPath: directory.journal)
             ? try NodeJournal(reading: directory.journal)
             : try NodeJournal(
                 creating: directory.journal,

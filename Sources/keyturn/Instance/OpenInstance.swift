@@ -81,7 +81,8 @@ struct Parts {
             control: control, cores: cores, providers: [try Name("local"): provider], memory: NodeMemory(journal),
             signer: signer, actor: Self.actor, holder: "\(ProcessInfo.processInfo.hostName), process \(getpid())",
             now: { Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) },
-            reached: { [death] in death?.reached($0) }, logger: Logger(label: "keyturn") { StreamLogHandler.standardError(label: $0) }
+            reached: { [death] in death?.reached($0) },
+            logger: Logger(label: "keyturn") { StreamLogHandler.standardError(label: $0) }
         )
     }
 

@@ -102,7 +102,8 @@ final class Console: Sendable {
         guard !isConfirmed else { return }
         guard TerminalSize.isTerminal(STDIN_FILENO), TerminalSize.isTerminal(STDERR_FILENO) else {
             throw CommandError(
-                .callerNotConfirmed, "\(question): nobody is there to confirm it", hint: "Give --yes; nothing was changed.",
+                .callerNotConfirmed, "\(question): nobody is there to confirm it",
+                hint: "Give --yes; nothing was changed.",
                 status: .refused
             )
         }
@@ -143,7 +144,8 @@ final class Console: Sendable {
 
     private func json(_ value: any Encodable, isCompact: Bool = false) throws -> String {
         let encoder = JSONEncoder()
-        encoder.outputFormatting = isCompact
+        encoder.outputFormatting =
+            isCompact
             ? [.sortedKeys, .withoutEscapingSlashes] : [.sortedKeys, .withoutEscapingSlashes, .prettyPrinted]
         return String(decoding: try encoder.encode(value), as: UTF8.self)
     }

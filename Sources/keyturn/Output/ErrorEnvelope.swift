@@ -16,7 +16,8 @@ struct ErrorEnvelope {
         do {
             text = String(decoding: try encoder.encode(envelope), as: UTF8.self)
         } catch {
-            text = #"{"error":{"code":"internalUnexpected","message":"the error cannot be written as JSON"},"ok":false}"#
+            text =
+                #"{"error":{"code":"internalUnexpected","message":"the error cannot be written as JSON"},"ok":false}"#
         }
     }
 

@@ -79,8 +79,10 @@ extension RunHistory {
         let signed = try? SignedProof.decode(run.proof)  // shown as it is; whoever checks it reads the text itself
         let statement = try? ProofStatement.decode(signed?.statement)
         let detail = RunDetail(
-            summary: RunSummary(run), steps: steps.map { .init(at: $0.at.description, phase: $0.phase.rawValue, what: $0.what) },
-            progress: progress.map(detail), quarantined: quarantined.map {
+            summary: RunSummary(run),
+            steps: steps.map { .init(at: $0.at.description, phase: $0.phase.rawValue, what: $0.what) },
+            progress: progress.map(detail),
+            quarantined: quarantined.map {
                 .init(column: name($0.columnID), row: $0.key.description, reason: $0.reason)
             }, quarantineCount: quarantineCount, rowsWritten: progress.reduce(0) { $0 + $1.counts.written },
             rowsMissed: progress.reduce(0) { $0 + $1.counts.missed }, proof: statement, signature: signed?.signature,
@@ -94,13 +96,18 @@ extension RunHistory {
             .record([
                 ("run", "\(run.id): \(run.kind.rawValue) \"\(run.keyring)\", \(run.urgency.rawValue)"),
                 ("state", run.state.rawValue + (run.message.map { ": \($0)" } ?? "")), ("phase", run.phase.rawValue),
-                ("new key", run.newKey?.description ?? "-"), ("old keys", run.oldKeys.map(\.description).joined(separator: ", ")),
+                ("new key", run.newKey?.description ?? "-"),
+                ("old keys", run.oldKeys.map(\.description).joined(separator: ", ")),
                 ("by", run.actor),
             ]),
-            .table("steps", columns: ["at", "phase", "what"].map { Table.Column($0) }, rows: steps.map {
-                [$0.at.description, $0.phase.rawValue, $0.what]
-            }),
-            .table("counts", columns: Self.countColumns, rows: progress.sorted { ($0.phase, $0.columnID) < ($1.phase, $1.columnID) }.map(row)),
+            .table(
+                "steps", columns: ["at", "phase", "what"].map { Table.Column($0) },
+                rows: steps.map {
+                    [$0.at.description, $0.phase.rawValue, $0.what]
+                }),
+            .table(
+                "counts", columns: Self.countColumns,
+                rows: progress.sorted { ($0.phase, $0.columnID) < ($1.phase, $1.columnID) }.map(row)),
         ]
         if quarantineCount > 0 {
             let rows = quarantined.prefix(20).map { [name($0.columnID), $0.key.description, $0.reason] }
@@ -126,19 +133,24 @@ extension RunHistory {
 
     private static var countColumns: [Table.Column] {
         [Table.Column("phase"), Table.Column("column")]
-            + ["rows", "rewritten", "missed", "unchanged", "quarantined", "bytes"].map { Table.Column($0, alignment: .right) }
+            + ["rows", "rewritten", "missed", "unchanged", "quarantined", "bytes"].map {
+                Table.Column($0, alignment: .right)
+            }
     }
 
     private func row(_ progress: ColumnProgress) -> [String] {
         let counts = progress.counts
         return [progress.phase.rawValue, name(progress.columnID)]
-            + [counts.read, counts.written, counts.missed, counts.skipped, counts.quarantined].map { Readable.count($0) }
+            + [counts.read, counts.written, counts.missed, counts.skipped, counts.quarantined].map {
+                Readable.count($0)
+            }
             + [Readable.bytes(counts.bytes)]
     }
 
     private func detail(_ progress: ColumnProgress) -> RunDetail.Progress {
         RunDetail.Progress(
-            column: name(progress.columnID), phase: progress.phase.rawValue, isDone: progress.isDone, sweep: progress.sweep,
+            column: name(progress.columnID), phase: progress.phase.rawValue, isDone: progress.isDone,
+            sweep: progress.sweep,
             counts: progress.counts
         )
     }

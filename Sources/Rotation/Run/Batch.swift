@@ -1,0 +1,73 @@
+internal import ControlStore
+internal import KeyModel
+internal import Storage
+
+/// The rows of one transaction with what was decided for them.
+struct Batch: Sendable {
+    /// How many rows there are.
+    let rows: Int
+    /// The values to replace, in key order.
+    let swaps: [Swap]
+    /// What was read; what is written is counted when it is.
+    let counts: RowCounts
+    private let doubtful: [(key: RowKey, reason: String)]
+
+    /// Takes the batch of a window whose turn it is.
+    init(_ window: DecidedWindow, turn: Int, tuning: BatchTuning) {
+        let count = window.rows.count
+        let batches = tuning.batchesPerWindow
+        if tuning.isStrided {
+            let places = stride(from: turn, to: count, by: batches)
+            self.init(rows: places.map { window.rows[$0] }[...], outcomes: places.map { window.outcomes[$0] }[...])
+        } else {
+            let size = (tuning.windowRows + batches - 1) / batches
+            let range = min(count, turn * size)..<min(count, (turn + 1) * size)
+            self.init(rows: window.rows[range], outcomes: window.outcomes[range])
+        }
+    }
+
+    /// Takes rows with what was decided for them, in the same order.
+    init(rows: ArraySlice<StoredRow>, outcomes: ArraySlice<ColumnCipher.Outcome>) {
+        var swaps: [Swap] = []
+        var counts = RowCounts()
+        var doubtful: [(key: RowKey, reason: String)] = []
+        swaps.reserveCapacity(rows.count)
+        for (row, outcome) in zip(rows, outcomes) {
+            counts.read += 1
+            switch outcome {
+            case .keep: counts.skipped += 1
+            case .replace(let value, let isAdopted):
+                swaps.append(Swap(key: row.key, old: row.value, new: value, setsAssignments: isAdopted))
+            case .quarantine(let reason):
+                counts.quarantined += 1
+                doubtful.append((row.key, reason))
+            }
+        }
+        self.init(rows: rows.count, swaps: swaps, counts: counts, doubtful: doubtful)
+    }
+
+    /// Whether nothing is to be written, not even a quarantine record.
+    var isEmpty: Bool { swaps.isEmpty && doubtful.isEmpty }
+
+    /// The batch in two; nil where it has at most one value to replace.
+    var halves: (Batch, Batch)? {
+        guard swaps.count > 1 else { return nil }
+        let middle = swaps.count / 2
+        return (
+            Batch(rows: middle, swaps: Array(swaps[..<middle]), counts: counts, doubtful: doubtful),
+            Batch(rows: rows - middle, swaps: Array(swaps[middle...]), counts: RowCounts(), doubtful: [])
+        )
+    }
+
+    /// The values that could not be opened, as records.
+    func quarantined(column: Int64, at time: Timestamp) -> [QuarantineRecord] {
+        doubtful.map { QuarantineRecord(columnID: column, key: $0.key, reason: $0.reason, at: time) }
+    }
+
+    private init(rows: Int, swaps: [Swap], counts: RowCounts, doubtful: [(key: RowKey, reason: String)]) {
+        self.rows = rows
+        self.swaps = swaps
+        self.counts = counts
+        self.doubtful = doubtful
+    }
+}
