@@ -32,8 +32,9 @@ extension RotationEngine {
     /// An emergency run cancels the routine run that is open and takes over its rows.
     ///
     /// - Throws: ``RotationError`` with `callerPolicyForbids` for a plan with refusals, or `callerRunOpen`.
-    package func start(_ plan: Plan, for request: PlanRequest) async throws -> RunRecord {
+    package func start(_ reviewed: Plan, for request: PlanRequest) async throws -> RunRecord {
         try await requireCurrent()
+        let plan = try await makeWay(for: request, reviewed)
         guard plan.refusals.isEmpty else {
             throw RotationError(
                 .callerPolicyForbids,
@@ -41,7 +42,6 @@ extension RotationEngine {
                 hint: "Nothing was changed."
             )
         }
-        if request.urgency == .emergency { try await cancelOpenRun() }
         let text = try plan.encoded()
         let now = context.now()
         let run = try await context.control.write { [context, configurationHash] session in
@@ -160,16 +160,42 @@ extension RotationEngine {
         }
     }
 
-    /// Cancels the run that is open, by its driver if one lives, directly otherwise.
-    private func cancelOpenRun() async throws {
-        guard let open = try await context.control.read({ try $0.openRun() }) else { return }
-        guard open.urgency == .routine else { return }
-        try await ask(.cancel, of: open.id)
-        while try await liveLease() != nil {
-            guard try await context.control.read({ try $0.run(open.id).state.isOpen }) else { return }
+    /// Asks the routine run that is open, if there is one, to make way for an emergency.
+    ///
+    /// - Throws: ``StorageError`` or ``ControlStoreError``.
+    package func askOpenRunToMakeWay() async throws {
+        guard let open = try await openRoutineRun() else { return }
+        do {
+            try await ask(.cancel, of: open.id)
+        } catch let error as RotationError where error.code == .callerRunState {
+            // It has ended by itself in between.
+        }
+    }
+
+    /// Cancels what stands in an emergency's way; the plan is made anew where that may have made or moved keys.
+    private func makeWay(for request: PlanRequest, _ plan: Plan) async throws -> Plan {
+        guard request.urgency == .emergency, plan.refusals.isEmpty, try await cancelOpenRun() else { return plan }
+        return try await self.plan(request)
+    }
+
+    /// Cancels the routine run that is open: by its driver if one lives on another node, directly otherwise, since the
+    /// caller holds this node's lock.
+    ///
+    /// - Returns: Whether there was one.
+    private func cancelOpenRun() async throws -> Bool {
+        guard let open = try await openRoutineRun() else { return false }
+        try await askOpenRunToMakeWay()
+        let node = await context.memory.entry.node
+        while let lease = try await liveLease(), lease.node != node {
+            guard try await context.control.read({ try $0.run(open.id).state.isOpen }) else { return true }
             try await Task.sleep(for: .milliseconds(100))
         }
         _ = try await drive(open.id, DriveOptions(waitsForPeople: false))
+        return true
+    }
+
+    private func openRoutineRun() async throws -> RunRecord? {
+        try await context.control.read { try $0.openRun() }.flatMap { $0.urgency == .routine ? $0 : nil }
     }
 }
 

@@ -22,12 +22,7 @@ package struct RotationEngine: Sendable {
         self.configurationHash = configurationHash
         keys = KeyAccess(control: context.control, providers: context.providers)
         let (version, found) = try await context.control.read { (try $0.schemaVersion(), try $0.instance()) }
-        guard let found else {
-            throw ControlStoreError(
-                .storeSchemaState, "the database belongs to no instance of Keyturn",
-                hint: "Run \"keyturn init\", or check that \"database\" in keyturn.lua names the right one."
-            )
-        }
+        guard let found else { throw Self.noInstance }
         if version != ControlSession.schemaVersion {
             try await context.control.write { [now = context.now()] in try $0.migrate(at: now) }
         }
@@ -37,7 +32,11 @@ package struct RotationEngine: Sendable {
     /// Refuses a database that was set back or replaced; only opening works then.
     ///
     /// - Throws: ``ControlStoreError`` with `storeSetBack`.
-    package func requireCurrent() async throws { try await context.memory.check(instance) }
+    package func requireCurrent() async throws {
+        // Read anew: runs that this very engine drove have raised the epoch since it was made.
+        guard let present = try await context.control.read({ try $0.instance() }) else { throw Self.noInstance }
+        try await context.memory.check(present)
+    }
 
     /// Brings the records in line with a configuration, with the key columns that the database names filled in.
     ///
@@ -92,6 +91,13 @@ package struct RotationEngine: Sendable {
 
     var planner: Planner {
         Planner(context: context, keys: keys, instance: instance, configurationHash: configurationHash)
+    }
+
+    private static var noInstance: ControlStoreError {
+        ControlStoreError(
+            .storeSchemaState, "the database belongs to no instance of Keyturn",
+            hint: "Run \"keyturn init\", or check that \"database\" in keyturn.lua names the right one."
+        )
     }
 
     private static func complete(

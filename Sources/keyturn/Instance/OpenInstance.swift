@@ -42,11 +42,22 @@ struct OpenInstance {
         return OpenInstance(directory: directory, engine: engine, store: store, control: control, provider: provider)
     }
 
-    /// Does work while no other process of the node does any.
+    /// Does work while no other process of the node does any; waits `patience` for one that does.
     ///
     /// - Throws: ``ControlStoreError`` with `storeLeaseHeld`, or what `body` throws.
-    func locked<Value>(_ body: () async throws -> Value) async throws -> Value {
-        try await InstanceLock(taking: directory).holding(body)
+    func locked<Value>(within patience: Duration = .zero, _ body: () async throws -> Value) async throws -> Value {
+        let lock = try await takeLock(until: .now + patience)
+        return try await lock.holding(body)
+    }
+
+    private func takeLock(until deadline: ContinuousClock.Instant) async throws -> InstanceLock {
+        while true {
+            do {
+                return try InstanceLock(taking: directory)
+            } catch let error as ControlStoreError where error.code == .storeLeaseHeld && .now < deadline {
+                try await Task.sleep(for: .milliseconds(50))
+            }
+        }
     }
 }
 
