@@ -45,7 +45,8 @@ let package = Package(
             swiftSettings: strict
         ),
         .target(name: "StorageTesting", dependencies: ["KeyModel", "PluginKit", "Storage"], swiftSettings: strict),
-        .target(name: "ControlStore", dependencies: ["COpenSSL", "KeyModel", "PluginKit", "Storage"], swiftSettings: strict),
+        .target(
+            name: "ControlStore", dependencies: ["COpenSSL", "KeyModel", "PluginKit", "Storage"], swiftSettings: strict),
         .target(
             name: "Providers", dependencies: ["KeyModel", "PluginKit", "ControlStore", "KR1", "LibCrypto"],
             swiftSettings: strict),
@@ -139,7 +140,15 @@ let package = Package(
         ),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: strict),
         // Runs the built executable against real files.
-        .testTarget(name: "EndToEndTests", swiftSettings: strict),
+        .testTarget(
+            name: "EndToEndTests",
+            dependencies: [
+                "keyturn", "keyturn-lua", "Fernet", "KR1", "KeyModel", "PluginKit", "Rotation",
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ],
+            exclude: ["Support/fernet.py"],
+            swiftSettings: strict
+        ),
         .target(name: "VectorTesting", path: "Tests/VectorTesting", swiftSettings: strict),
     ],
     cLanguageStandard: .c11
