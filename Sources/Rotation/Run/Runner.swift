@@ -16,6 +16,7 @@ struct Runner: Sendable {
     let lease: LeaseKeeper
     let interrupt: Interrupt
     let throttle: Throttle
+    let maxExtraDisk: Int64?
     let waitsForPeople: Bool
     let report: @Sendable (RunSnapshot) -> Void
 

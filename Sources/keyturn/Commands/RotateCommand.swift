@@ -11,10 +11,20 @@ struct DriveArguments: ParsableArguments {
     @Option(name: .long, help: "Rewrite at most so many rows a second.")
     var rowsPerSecond: Double?
 
+    @Option(name: .long, help: "Write at most this share of the time, above 0 and at most 1.")
+    var dutyCycle: Double = 1
+
+    @Option(name: .long, help: "Stop, ready to be resumed, when a table has grown by so many MiB.")
+    var maxExtraDisk: Int64?
+
     @Flag(name: .long, help: "End when the run waits for someone, instead of waiting too.")
     var noWait = false
 
     func validate() throws {
+        if !(dutyCycle > 0 && dutyCycle <= 1) { throw ValidationError("--duty-cycle is above 0 and at most 1") }
+        if let maxExtraDisk, !(1...(1 << 40)).contains(maxExtraDisk) {
+            throw ValidationError("--max-extra-disk is a number of MiB, at least 1")
+        }
         if let rowsPerSecond, !(rowsPerSecond >= 1) { throw ValidationError("--rows-per-second is at least 1") }
     }
 
@@ -23,7 +33,8 @@ struct DriveArguments: ParsableArguments {
         -> Outcome
     {
         let options = DriveOptions(
-            interrupt: interrupt, throttle: Throttle(rowsPerSecond: rowsPerSecond), waitsForPeople: !noWait,
+            interrupt: interrupt, throttle: Throttle(rowsPerSecond: rowsPerSecond, dutyCycle: dutyCycle),
+            maxExtraDisk: maxExtraDisk.map { $0 << 20 }, waitsForPeople: !noWait,
             report: { console.show($0) }
         )
         let left = try await instance.engine.drive(run, options)
