@@ -109,12 +109,24 @@ extension RotationEngine {
     package func runHistory(_ id: Int64) async throws -> RunHistory {
         try await context.control.read { session in
             RunHistory(
-                run: try session.run(id), steps: try session.steps(of: id), progress: try session.progress(of: id),
+                run: try session.run(id), steps: try session.steps(of: id), progress: try progress(of: id, in: session),
                 columns: try session.columns(), quarantined: try session.quarantined(run: id),
                 quarantineCount: try session.quarantineCount(run: id),
                 acknowledgements: try session.acknowledgements(of: id)
             )
         }
+    }
+
+    /// How far a run is, with what its unfinished windows have written already.
+    private func progress(of run: Int64, in session: ControlSession) throws -> [ColumnProgress] {
+        var progress = try session.progress(of: run)
+        for mark in try session.windowMarks(run: run) {
+            let place = progress.firstIndex { $0.columnID == mark.columnID && $0.phase == mark.phase }
+            if place == nil { progress.append(ColumnProgress(columnID: mark.columnID, phase: mark.phase)) }
+            progress[place ?? progress.count - 1].counts.account(for: mark)
+            progress[place ?? progress.count - 1].counts.read += mark.written + mark.missed
+        }
+        return progress
     }
 
     /// Asks a run to pause or to cancel at its next batch; the process that drives it does so.

@@ -90,6 +90,11 @@ extension RotationEngine {
             rings.append(ring)
             problems += ring.due.map { "keyring \"\(ring.name)\": \($0)" } + Self.problems(of: ring)
         }
+        let unretired = records.flatMap { record in
+            record.keyring.versions.filter { $0.state == .deactivated && $0.retiredAt == nil }.map {
+                "key \($0.id) of \"\(record.keyring.name)\" was not proved unused; the next rotation takes its values along"
+            }
+        }
         let undeclared = columns.filter { !$0.isDeclared }.map {
             "column \"\($0.declaration.path)\" is no longer declared"
         }
@@ -101,7 +106,7 @@ extension RotationEngine {
             openRun: openRun.map {
                 "run \($0.id): \($0.kind.rawValue) \"\($0.keyring)\", \($0.phase.rawValue), \($0.state.rawValue)"
             },
-            lease: try await liveLease()?.holder, problems: problems, notes: undeclared + escrow
+            lease: try await liveLease()?.holder, problems: problems, notes: unretired + undeclared + escrow
         )
     }
 

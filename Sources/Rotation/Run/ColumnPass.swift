@@ -76,7 +76,7 @@ struct ColumnPass: Sendable {
     private func takeUpLeftovers(_ progress: inout ColumnProgress) async throws {
         let (column, phase) = (progress.columnID, progress.phase)
         let marks = try await context.control.read { [run] in
-            try $0.windowMarks(run: run, column: column, phase: phase)
+            try $0.windowMarks(run: run).filter { $0.columnID == column && $0.phase == phase }
         }
         guard let last = marks.last else { return }
         for mark in marks { progress.counts.account(for: mark) }

@@ -126,13 +126,13 @@ package struct RunMachine: Hashable, Sendable {
 
     private mutating func park() -> Action {
         state = .paused
-        message = "paused on request"
+        message = "on request"
         return .park
     }
 
     private mutating func cancel() -> Action {
         state = .cancelled
-        message = "cancelled on request"
+        message = "on request"
         return phase <= .activate ? .discardAndEnd : .end
     }
 

@@ -103,7 +103,6 @@ struct Runner: Sendable {
 
     /// Waits until the run may go on; nil when the process is asked to end first.
     private func waitForPeople(_ run: RunRecord, _ machine: RunMachine) async throws -> RunMachine.Event? {
-        report(snapshot(of: run, machine, progress: []))
         while !interrupt.isSet {
             try await Task.sleep(for: Self.pollInterval)
             _ = try await lease.current()

@@ -62,10 +62,10 @@ final class Console: Sendable {
     /// Shows how far a run is: one line that is rewritten on a terminal, plain lines now and then otherwise.
     func show(_ snapshot: RunSnapshot) {
         let phase = snapshot.column.map { "\(snapshot.phase.rawValue) \($0)" } ?? snapshot.phase.rawValue
-        if let message = snapshot.message, snapshot.state.isOpen, snapshot.state != .open {
-            return note("run \(snapshot.run): \(message)")
+        if snapshot.state.isOpen, snapshot.state != .open {
+            return note("run \(snapshot.run) \(snapshot.state.rawValue): \(snapshot.message ?? "")")
         }
-        guard snapshot.rowsDone > 0 || TerminalSize.isTerminal(STDERR_FILENO) else { return }
+        guard snapshot.rowsDone > 0 else { return }
         show(phase: phase, done: snapshot.rowsDone, expected: snapshot.rowsExpected)
     }
 
