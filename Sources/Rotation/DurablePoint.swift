@@ -4,6 +4,10 @@ package enum DurablePoint: String, CaseIterable, Sendable {
     case runRecorded
     /// A fence stands.
     case fenceInstalled
+    /// The provider has made a new key-encryption key.
+    case rootKeyMade
+    /// A version's copy under the new key-encryption key is committed.
+    case keyRewrapped
     /// The new version and its wrapped copy are committed.
     case keyCommitted
     /// The run has moved to another phase.

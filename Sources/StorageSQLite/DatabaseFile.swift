@@ -57,6 +57,14 @@ struct DatabaseFile: Sendable, CustomStringConvertible {
     }
 
     /// The room left where the file stands, in bytes.
+    /// The bytes of the file and of the log or journal beside it.
+    var sizeOnDisk: Int64 {
+        ["", "-wal", "-journal"].reduce(0) { sum, suffix in
+            var status = stat()
+            return stat(path + suffix, &status) == 0 ? sum + Int64(status.st_size) : sum
+        }
+    }
+
     func freeBytes() throws -> Int64 {
         var status = statvfs()
         guard statvfs(path, &status) == 0 else { throw unavailable(Self.errnoText) }

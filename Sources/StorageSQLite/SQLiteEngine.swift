@@ -20,6 +20,9 @@ package final class SQLiteEngine: StorageEngine {
         "the write-ahead log or rollback journal until it is reset", "backups and other copies of the file",
     ]
 
+    /// Above so many pages that cannot be copied back, some reader is in the way; SQLite copies at 1,000 by itself.
+    private static let mostUncopiedPages: Int32 = 16_384
+
     let file: DatabaseFile
     private let writer: DatabaseQueue?
     private let reader: DatabaseQueue
@@ -81,6 +84,24 @@ package final class SQLiteEngine: StorageEngine {
             }
         }
     }
+
+    /// The file and the log beside it; SQLite does not tell tables apart without being built for it.
+    package func sizeOnDisk(of table: TableName) async throws -> Int64 { file.sizeOnDisk }
+
+    /// A reader that has kept the write-ahead log from being reset for long.
+    package func reuseHindrance() async throws -> String? {
+        guard let writer else { return nil }
+        return try await perform(on: writer) { database, _ in
+            var (logged, copied): (Int32, Int32) = (0, 0)
+            let code = sqlite3_wal_checkpoint_v2(
+                database.sqliteConnection, nil, SQLITE_CHECKPOINT_PASSIVE, &logged, &copied)
+            guard code == SQLITE_OK, logged - copied > Self.mostUncopiedPages else { return nil }
+            return "a reader of the file keeps \(logged - copied) pages of the write-ahead log from being reused"
+        }
+    }
+
+    /// Does nothing: overwritten rows are reused at once.
+    package func reclaim(_ table: TableName) async throws {}
 
     package func freeBytes() async throws -> Int64? { try file.freeBytes() }
 

@@ -16,7 +16,8 @@ struct Keyturn: AsyncParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            InitCommand.self, PlanCommand.self, RotateCommand.self, AdoptCommand.self, VerifyCommand.self,
+            InitCommand.self, PlanCommand.self, RotateCommand.self, AdoptCommand.self, ConvertCommand.self,
+            RewrapCommand.self, VerifyCommand.self,
             StatusCommand.self, RunsCommand.self, RunCommand.self, KeyringCommand.self, RootCommand.self,
             SealCommand.self, OpenCommand.self, RecoverCommand.self, VersionCommand.self,
         ]

@@ -1,4 +1,4 @@
-internal import KeyModel
+package import KeyModel
 internal import PluginKit
 internal import Storage
 
@@ -30,6 +30,18 @@ extension ControlSession {
                 """
             )
         }
+    }
+
+    /// Gives a column to another keyring, its values bound otherwise; raw values of the scheme.
+    ///
+    /// - Throws: ``StorageError``.
+    package func move(_ column: Int64, to keyring: Name, context: UInt8) throws {
+        try storage.execute(
+            """
+            UPDATE \(control: "columns") SET keyring = \(keyring.description), context = \(Int(context))
+            WHERE id = \(column)
+            """
+        )
     }
 
     /// Records whether a fence guards a column.

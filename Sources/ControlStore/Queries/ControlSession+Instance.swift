@@ -50,10 +50,10 @@ extension ControlSession {
         try storage.execute("UPDATE \(control: "instance") SET nonce = \(nonce), epoch = \(epoch)")
     }
 
-    /// Records that the root key was exported for safe-keeping.
+    /// Records when the root key was exported for safe-keeping; nil where the last copy is out of date.
     ///
     /// - Throws: ``StorageError``.
-    package func recordEscrow(at time: Timestamp) throws {
+    package func recordEscrow(at time: Timestamp?) throws {
         try storage.execute("UPDATE \(control: "instance") SET escrowed_at = \(time)")
     }
 

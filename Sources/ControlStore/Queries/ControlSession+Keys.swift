@@ -65,6 +65,18 @@ extension ControlSession {
         )
     }
 
+    /// Removes a wrapped copy of a version.
+    ///
+    /// - Throws: ``StorageError``.
+    package func drop(_ wrap: WrapRecord) throws {
+        try storage.execute(
+            """
+            DELETE FROM \(control: "wraps") WHERE key_id = \(wrap.key) AND provider = \(wrap.provider.description)
+                AND provider_key_id = \(wrap.wrapped.providerKeyID)
+            """
+        )
+    }
+
     /// The wrapped copies of a version, newest first.
     ///
     /// - Throws: ``StorageError`` or ``ControlStoreError``.

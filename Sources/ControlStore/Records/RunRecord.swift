@@ -7,6 +7,10 @@ package enum RunKind: String, CaseIterable, Codable, Sendable {
     case rotate
     /// A plaintext column sealed for the first time.
     case adopt
+    /// A column's values moved to a keyring of another core.
+    case convert
+    /// A keyring's keys wrapped under another key-encryption key; rows untouched.
+    case rewrap
 }
 
 /// How pressing a run is.

@@ -41,6 +41,8 @@ public struct CoreDescriptor: Hashable, Sendable {
     public let materialSizes: ClosedRange<Int>
     /// How many random bytes a new version gets.
     public let materialSize: Int
+    /// The attributes of values that the format keeps.
+    public let attributes: Set<ValueAttributes.Kind>
     /// The names of the options that a keyring may give this core.
     public let options: Set<String>
 
@@ -48,7 +50,8 @@ public struct CoreDescriptor: Hashable, Sendable {
     public init(
         name: String, summary: String, isAuthenticated: Bool, isCommitting: Bool, keyID: KeyIDKind,
         bindings: Set<ValueContext.Scheme>, determinism: Determinism, sealLimit: UInt64,
-        materialSizes: ClosedRange<Int>, materialSize: Int, options: Set<String> = []
+        materialSizes: ClosedRange<Int>, materialSize: Int, attributes: Set<ValueAttributes.Kind> = [],
+        options: Set<String> = []
     ) {
         self.name = name
         self.summary = summary
@@ -60,6 +63,7 @@ public struct CoreDescriptor: Hashable, Sendable {
         self.sealLimit = sealLimit
         self.materialSizes = materialSizes
         self.materialSize = materialSize
+        self.attributes = attributes
         self.options = options
     }
 }

@@ -1,5 +1,13 @@
 /// What belongs to a sealed value besides its plaintext and must survive being sealed anew.
 public struct ValueAttributes: Hashable, Sendable {
+    /// The attributes that have a name of their own.
+    public enum Kind: String, CaseIterable, Sendable {
+        /// ``ValueAttributes/isText``.
+        case text
+        /// ``ValueAttributes/timestamp``.
+        case timestamp
+    }
+
     /// Whether the plaintext is marked as UTF-8 text (KR1's flag 2).
     public var isText: Bool
     /// Seconds since 1970 that the value carries (a Fernet token's timestamp); nil for the time of sealing.
@@ -12,5 +20,13 @@ public struct ValueAttributes: Hashable, Sendable {
         self.isText = isText
         self.timestamp = timestamp
         self.others = others
+    }
+
+    /// Only those attributes that a core of this description keeps.
+    public func kept(by descriptor: CoreDescriptor) -> ValueAttributes {
+        ValueAttributes(
+            isText: isText && descriptor.attributes.contains(.text),
+            timestamp: descriptor.attributes.contains(.timestamp) ? timestamp : nil
+        )
     }
 }

@@ -21,6 +21,20 @@ public protocol KeyProvider: Sendable {
 
     /// Describes the key-encryption key that would wrap now.
     func describeKey(_ call: ProviderCall) async throws(ProviderError) -> ProviderKey
+
+    /// Makes a new key-encryption key that wraps from now on; what older ones wrapped still unwraps.
+    ///
+    /// Providers whose keys are turned elsewhere leave this out.
+    func rotateKey(_ call: ProviderCall) async throws(ProviderError) -> ProviderKey
+}
+
+extension KeyProvider {
+    /// Refuses: the provider's keys are turned where they are held.
+    public func rotateKey(_ call: ProviderCall) async throws(ProviderError) -> ProviderKey {
+        throw ProviderError(
+            .providerMisconfigured, "the provider makes no new keys on request", hint: "Turn its key where it is held."
+        )
+    }
 }
 
 /// What accompanies every call to a provider.

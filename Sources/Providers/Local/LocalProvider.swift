@@ -1,3 +1,4 @@
+internal import Foundation
 internal import KR1
 package import KeyModel
 internal import LibCrypto
@@ -89,6 +90,12 @@ package final class LocalProvider: KeyProvider {
             id: newest.providerKeyID, isUsable: true,
             summary: "generation \(newest.number) of the root key, created \(newest.createdAt)"
         )
+    }
+
+    /// Adds a generation, which wraps from then on; the older ones stay in the file.
+    package func rotateKey(_ call: ProviderCall) async throws(ProviderError) -> ProviderKey {
+        try appendGeneration(at: Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)))
+        return try await describeKey(call)
     }
 
     private func wrap(_ material: borrowing SecretBytes, binding: WrapBinding) throws(ProviderError) -> WrappedKey {

@@ -8,12 +8,18 @@ package struct CensusTaker: Sendable {
     private let column: ColumnRecord
     private let keyring: OpenedKeyring
     private let namespace: String
+    private let source: (core: any EncryptionCore, column: ColumnRecord)?
 
-    /// Prepares to count a column.
-    package init(column: ColumnRecord, keyring: OpenedKeyring, namespace: String) {
+    /// Prepares to count a column; values of `source` count as left, as long as a conversion from it is open.
+    ///
+    /// - Throws: ``KeyModelError`` where the conversion's record is damaged.
+    package init(
+        column: ColumnRecord, keyring: OpenedKeyring, namespace: String, from source: (OpenedKeyring, Conversion)? = nil
+    ) throws {
         self.column = column
         self.keyring = keyring
         self.namespace = namespace
+        self.source = try source.map { ($0.core, try $1.original(column)) }
     }
 
     /// A window counted, and where it ended.
@@ -55,7 +61,7 @@ package struct CensusTaker: Sendable {
             case .null: break
             case .empty: verdicts[index] = .empty
             case .plaintext: verdicts[index] = .plaintext
-            case .foreign: verdicts[index] = .foreign
+            case .foreign: verdicts[index] = judgeForeign(row)
             case .mine: sealed.append(index)
             }
         }
@@ -71,6 +77,17 @@ package struct CensusTaker: Sendable {
                 }
         }
         return verdicts
+    }
+
+    /// A value of another core is left over if the core that is converted from opens it.
+    private func judgeForeign(_ row: StoredRow) -> Verdict {
+        guard let source, case .mine = source.core.inspect(row.value) else { return .foreign }
+        let item = SealedItem(row.value, context: source.column.context(namespace: namespace, key: row.key))
+        switch source.core.open([item]).first {
+        case .success(let opened)?: return .old(opened.key)
+        case .failure(let failure)?: return .unopenable(failure.rawValue)
+        case nil: return .foreign
+        }
     }
 
     private func openWithActive(_ items: [SealedItem]) -> [Bool] {

@@ -26,7 +26,7 @@ extension RotationEngine {
             for column in columns where column.isDeclared && column.declaration.keyring == record.keyring.name {
                 let name = column.declaration.path.description
                 var count = ColumnCensus(column: name)
-                let taker = CensusTaker(column: column, keyring: opened, namespace: instance.namespace)
+                let taker = try CensusTaker(column: column, keyring: opened, namespace: instance.namespace)
                 var step = CensusTaker.Step(cursor: nil, isLast: false)
                 while !step.isLast {
                     if interrupt.isSet { return nil }

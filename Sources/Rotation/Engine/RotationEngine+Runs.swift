@@ -9,6 +9,8 @@ package struct DriveOptions: Sendable {
     package var interrupt: Interrupt
     /// How fast rows may be rewritten.
     package var throttle: Throttle
+    /// The most bytes that a table may grow by while it is rewritten; nil for no limit.
+    package var maxExtraDisk: Int64?
     /// Whether a paused or waiting run is waited for; otherwise driving it ends there.
     package var waitsForPeople: Bool
     /// Told of every move.
@@ -16,11 +18,13 @@ package struct DriveOptions: Sendable {
 
     /// Makes options.
     package init(
-        interrupt: Interrupt = Interrupt(), throttle: Throttle = Throttle(), waitsForPeople: Bool = true,
+        interrupt: Interrupt = Interrupt(), throttle: Throttle = Throttle(), maxExtraDisk: Int64? = nil,
+        waitsForPeople: Bool = true,
         report: @escaping @Sendable (RunSnapshot) -> Void = { _ in }
     ) {
         self.interrupt = interrupt
         self.throttle = throttle
+        self.maxExtraDisk = maxExtraDisk
         self.waitsForPeople = waitsForPeople
         self.report = report
     }
@@ -54,7 +58,7 @@ extension RotationEngine {
                 )
             }
             let columns = try session.columns().filter { $0.isDeclared && $0.declaration.keyring == request.keyring }
-            let ids = request.columnIDs ?? columns.map(\.id)
+            let ids = request.kind == .rewrap ? [] : request.columnIDs ?? columns.map(\.id)
             let run = try session.insertRun { id in
                 RunRecord(
                     id: id, kind: request.kind, urgency: request.urgency, keyring: request.keyring, columnIDs: ids,
@@ -81,7 +85,8 @@ extension RotationEngine {
         let runner = Runner(
             context: context, keys: keys, instance: instance, planner: planner, lease: lease,
             interrupt: options.interrupt,
-            throttle: options.throttle, waitsForPeople: options.waitsForPeople, report: options.report
+            throttle: options.throttle, maxExtraDisk: options.maxExtraDisk,
+            waitsForPeople: options.waitsForPeople, report: options.report
         )
         do {
             let run = try await runner.drive(id)

@@ -21,7 +21,7 @@ extension RotationEngine {
         }
         let item = PlainItem(
             plaintext, context: try await place(of: column, row: row),
-            attributes: ValueAttributes(isText: form == .text),
+            attributes: ValueAttributes(isText: form == .text).kept(by: keyring.descriptor),
             form: form
         )
         switch keyring.core.seal([item], with: active).first {

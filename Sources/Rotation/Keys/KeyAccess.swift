@@ -41,6 +41,13 @@ package actor KeyAccess {
         )
     }
 
+    /// The material of a version, unwrapped from this copy of it and no other.
+    ///
+    /// - Throws: ``ProviderError``.
+    package func material(from wrap: WrapRecord, keyring: Name, instance: String) async throws -> KeyMaterial {
+        try await unwrap(wrap, keyring: keyring, instance: instance)
+    }
+
     /// Wraps material for a version, unwraps it again, and compares.
     ///
     /// - Throws: ``ProviderError``, or ``RotationError`` with `internalReadBackDiffers`.

@@ -26,6 +26,10 @@ package struct Plan: Hashable, Codable, Sendable {
     package let consumers: [String]
     /// `required` or `optional`.
     package let backup: String
+    /// For `convert`: where the values are now.
+    package let conversion: Conversion?
+    /// For `rewrap`: what wraps now.
+    package let rewrap: RewrapPlan?
     /// What to know before it is started.
     package let warnings: [String]
     /// What stands against it; it cannot be started while there is any.

@@ -1,7 +1,7 @@
 package import ControlStore
 internal import Foundation
 package import KeyModel
-internal import PluginKit
+package import PluginKit
 internal import Storage
 
 /// What is to be planned.
@@ -14,13 +14,22 @@ package struct PlanRequest: Hashable, Sendable {
     package var keyring: Name
     /// The columns by number; nil for all that the keyring seals.
     package var columnIDs: [Int64]?
+    /// For `convert`: what the values are bound to afterwards.
+    package var context: ValueContext.Scheme?
+    /// For `rewrap`: whether the provider is to make a new key first.
+    package var makesNewRoot: Bool
 
     /// Makes a request.
-    package init(kind: RunKind, urgency: RunUrgency = .routine, keyring: Name, columnIDs: [Int64]? = nil) {
+    package init(
+        kind: RunKind, urgency: RunUrgency = .routine, keyring: Name, columnIDs: [Int64]? = nil,
+        context: ValueContext.Scheme? = nil, makesNewRoot: Bool = false
+    ) {
         self.kind = kind
         self.urgency = urgency
         self.keyring = keyring
         self.columnIDs = columnIDs
+        self.context = context
+        self.makesNewRoot = makesNewRoot
     }
 }
 
@@ -37,46 +46,93 @@ struct Planner: Sendable {
     /// The bytes that a rewriting needs besides what values grow by: a write-ahead log of this size, or a tenth of the table.
     private static let leastDiskBytes: Int64 = 16 << 20
 
+    /// What a request is about.
+    private struct Subject {
+        let record: KeyringRecord
+        let columns: [ColumnRecord]
+        /// For `convert`: where the values are now.
+        let conversion: Conversion?
+        let openRun: RunRecord?
+    }
+
     func plan(_ request: PlanRequest) async throws -> Plan {
-        let (record, columns, openRun) = try await context.control.read { session in
-            let record = try session.keyring(request.keyring)
-            let all = try session.columns().filter { $0.isDeclared && $0.declaration.keyring == request.keyring }
-            return (record, all.filter { request.columnIDs?.contains($0.id) ?? true }, try session.openRun())
-        }
+        let subject = try await subject(of: request)
+        let record = subject.record
         let opened = try await keys.open(record, with: context.cores, instance: instance.id, forRewrite: true)
-        let keepsKey = request.kind == .adopt && opened.active != nil
-        let sampler = keepsKey ? opened : try await sampleKeyring(opened)
-        let inspections = try await inspect(columns, opened)
+        let inspections = try await inspect(subject.columns, opened)
         var plans: [ColumnPlan] = []
-        for inspection in inspections where inspection.refusals.isEmpty {
-            plans.append(try await sample(inspection, sampler, isAdopting: request.kind == .adopt))
+        if request.kind != .rewrap {
+            let keepsKey = request.kind != .rotate && opened.active != nil
+            let sampler = keepsKey ? opened : try await sampleKeyring(opened)
+            let source = try await source(of: subject.conversion)
+            for inspection in inspections where inspection.refusals.isEmpty {
+                plans.append(try await sample(inspection, sampler, from: source, isAdopting: request.kind == .adopt))
+            }
         }
         let needed = plans.reduce(Int64(0)) { $0 + diskBytes(for: $1) }
         let free = try await context.engine.freeBytes()
-        var refusals = inspections.flatMap(\.refusals) + policyRefusals(record, request, columns, openRun)
+        var refusals = inspections.flatMap(\.refusals) + policyRefusals(subject, request)
         if let free, free < needed {
             refusals.append("the rewriting needs about \(needed) bytes of disk, \(free) are free")
         }
         return Plan(
             kind: request.kind.rawValue, urgency: request.urgency.rawValue, keyring: request.keyring.description,
             core: record.keyring.core, activeKey: opened.active?.description,
-            makesNewKey: request.kind == .rotate || opened.active == nil, columns: plans,
+            makesNewKey: request.kind != .rewrap && (request.kind == .rotate || opened.active == nil), columns: plans,
             estimatedSeconds: plans.reduce(0) { $0 + seconds(for: $1) }, diskBytesNeeded: needed, diskBytesFree: free,
             consumers: record.consumers.map(\.description), backup: record.keyring.policy.backup.rawValue,
-            warnings: inspections.flatMap(\.warnings) + warnings(try await origins(record), record, plans),
-            refusals: refusals,
-            configurationHash: configurationHash, hash: hash(request, record, inspections)
+            conversion: subject.conversion, rewrap: try await rewrap(request, record),
+            warnings: inspections.flatMap(\.warnings) + warnings(request, try await origins(record), subject, plans),
+            refusals: refusals, configurationHash: configurationHash, hash: hash(request, subject, inspections)
         )
     }
 
     /// The hash that a plan for this request has now; cheap, since it samples nothing.
     func currentHash(_ request: PlanRequest) async throws -> String {
-        let (record, columns) = try await context.control.read { session in
-            let all = try session.columns().filter { $0.isDeclared && $0.declaration.keyring == request.keyring }
-            return (try session.keyring(request.keyring), all.filter { request.columnIDs?.contains($0.id) ?? true })
+        let subject = try await subject(of: request)
+        let opened = try await keys.open(subject.record, with: context.cores, instance: instance.id, forRewrite: true)
+        return hash(request, subject, try await inspect(subject.columns, opened))
+    }
+
+    /// The keyring that values are converted from, with its keys at hand; nil where nothing is converted.
+    func source(of conversion: Conversion?) async throws -> (OpenedKeyring, Conversion)? {
+        guard let conversion else { return nil }
+        let record = try await context.control.read { try $0.keyring(try Name(conversion.from)) }
+        return (
+            try await keys.open(record, with: context.cores, instance: instance.id, forRewrite: true), conversion
+        )
+    }
+
+    private func subject(of request: PlanRequest) async throws -> Subject {
+        try await context.control.read { session in
+            let record = try session.keyring(request.keyring)
+            let declared = try session.columns().filter(\.isDeclared)
+            let openRun = try session.openRun()
+            switch request.kind {
+            case .rotate, .adopt:
+                let own = declared.filter { $0.declaration.keyring == request.keyring }
+                let columns = own.filter { request.columnIDs?.contains($0.id) ?? true }
+                return Subject(record: record, columns: columns, conversion: nil, openRun: openRun)
+            case .convert:
+                let columns = declared.filter { request.columnIDs?.contains($0.id) ?? false }
+                let conversion = try Conversion(of: columns, to: request, core: context.cores.core(record.keyring.core))
+                return Subject(
+                    record: record, columns: columns.map { conversion.converted($0, to: request.keyring) },
+                    conversion: conversion, openRun: openRun
+                )
+            case .rewrap: return Subject(record: record, columns: [], conversion: nil, openRun: openRun)
+            }
         }
-        let opened = try await keys.open(record, with: context.cores, instance: instance.id, forRewrite: true)
-        return hash(request, record, try await inspect(columns, opened))
+    }
+
+    /// Which key-encryption key wraps before a rewrapping.
+    private func rewrap(_ request: PlanRequest, _ record: KeyringRecord) async throws -> RewrapPlan? {
+        guard request.kind == .rewrap else { return nil }
+        let call = ProviderCall(deadline: .seconds(10), idempotencyKey: "plan-rewrap-\(request.keyring)")
+        let present = try await keys.provider(record.provider).describeKey(call)
+        return RewrapPlan(
+            provider: record.provider.description, providerKeyBefore: present.id, makesNewRoot: request.makesNewRoot
+        )
     }
 
     /// Holds columns against the database.
@@ -114,11 +170,12 @@ struct Planner: Sendable {
     }
 
     private func sample(
-        _ inspection: ColumnInspection, _ keyring: OpenedKeyring, isAdopting: Bool
+        _ inspection: ColumnInspection, _ keyring: OpenedKeyring, from source: (OpenedKeyring, Conversion)?,
+        isAdopting: Bool
     ) async throws -> ColumnPlan {
         let cipher = try ColumnCipher(
             column: inspection.column, keyring: keyring, namespace: instance.namespace, isAdopting: isAdopting,
-            readsBack: inspection.readsBack
+            readsBack: inspection.readsBack, from: source
         )
         var tally = SampleTally()
         let clock = ContinuousClock()
@@ -154,19 +211,23 @@ struct Planner: Sendable {
         return plan.sampleSeconds * scale * 2.5
     }
 
-    private func policyRefusals(
-        _ record: KeyringRecord, _ request: PlanRequest, _ columns: [ColumnRecord], _ openRun: RunRecord?
-    ) -> [String] {
+    private func policyRefusals(_ subject: Subject, _ request: PlanRequest) -> [String] {
+        let (record, openRun) = (subject.record, subject.openRun)
         let name = record.keyring.name
         var refusals: [String] = []
-        if columns.isEmpty { refusals.append("keyring \"\(name)\" seals no declared column") }
+        if request.kind == .rewrap, record.keyring.versions.isEmpty {
+            refusals.append("keyring \"\(name)\" has no key yet")
+        }
+        if request.kind != .rewrap, subject.columns.isEmpty {
+            refusals.append("keyring \"\(name)\" seals no declared column")
+        }
         if request.kind == .rotate, record.keyring.active == nil {
             refusals.append("keyring \"\(name)\" has no active key to rotate; import or adopt first")
         }
         if let openRun, request.urgency == .routine {
             refusals.append("run \(openRun.id) is open: \(openRun.phase.rawValue)")
         }
-        if record.keyring.policy.backup == .required, request.urgency == .routine {
+        if record.keyring.policy.backup == .required, request.urgency == .routine, request.kind != .rewrap {
             refusals.append(
                 "keyring \"\(name)\" requires a verified backup of the run, and no hook here can make one yet")
         }
@@ -178,8 +239,21 @@ struct Planner: Sendable {
         return try await context.control.read { session in try ids.map { try session.origin(of: $0) } }
     }
 
-    private func warnings(_ origins: [KeyOrigin?], _ record: KeyringRecord, _ plans: [ColumnPlan]) -> [String] {
+    private func warnings(
+        _ request: PlanRequest, _ origins: [KeyOrigin?], _ subject: Subject, _ plans: [ColumnPlan]
+    ) -> [String] {
+        let record = subject.record
         var warnings: [String] = []
+        if let conversion = subject.conversion {
+            warnings.append(
+                "whoever reads these columns must know core \"\(record.keyring.core)\" before the run starts; what it cannot keep of "
+                    + "values of \"\(conversion.from)\" (a timestamp) is dropped"
+            )
+        }
+        if instance.escrowedAt == nil {
+            warnings.append("root.key was not exported for safe-keeping (\"keyturn root export\")")
+        }
+        guard request.kind != .rewrap else { return warnings }
         if record.consumers.isEmpty, origins.contains(.imported) {
             warnings.append(
                 "the key was imported and no consumer is declared: the application must be stopped until it has the new key"
@@ -189,13 +263,11 @@ struct Planner: Sendable {
         for plan in plans where plan.wouldQuarantine > 0 {
             warnings.append("\(plan.wouldQuarantine) values of \"\(plan.column)\" do not open and would be quarantined")
         }
-        if instance.escrowedAt == nil {
-            warnings.append("root.key was never exported for safe-keeping (\"keyturn root export\")")
-        }
         return warnings
     }
 
-    private func hash(_ request: PlanRequest, _ record: KeyringRecord, _ inspections: [ColumnInspection]) -> String {
+    private func hash(_ request: PlanRequest, _ subject: Subject, _ inspections: [ColumnInspection]) -> String {
+        let record = subject.record
         let ring = record.keyring
         let text =
             [

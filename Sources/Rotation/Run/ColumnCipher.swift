@@ -22,10 +22,36 @@ package struct ColumnCipher: Sendable {
     /// Which rows are read.
     package let scope: RowScope
     private let core: any EncryptionCore
+    private let descriptor: CoreDescriptor
     private let active: KeyID
     private let plaintext: ColumnDeclaration.PlaintextPolicy
-    private let place: ValueContext
-    private let isRowBound: Bool
+    private let place: Place
+    private let source: Source?
+
+    /// Where values of a column are bound to.
+    private struct Place: Sendable {
+        private let column: ValueContext
+        private let isRowBound: Bool
+
+        init(_ column: ColumnRecord, namespace: String) {
+            isRowBound = column.declaration.context == .row
+            self.column =
+                switch column.declaration.context {
+                case .none, .caller: .none
+                case .column, .row: .column(namespace: namespace, name: column.logicalName)
+                }
+        }
+
+        func of(_ row: StoredRow) -> ValueContext {
+            isRowBound ? column.row(row.key.components.map(\.canonical)) : column
+        }
+    }
+
+    /// The core and the place that values are converted from.
+    private struct Source: Sendable {
+        let core: any EncryptionCore
+        let place: Place
+    }
 
     /// Prepares a column.
     ///
@@ -35,32 +61,35 @@ package struct ColumnCipher: Sendable {
     ///   - namespace: The instance's namespace.
     ///   - isAdopting: Whether plaintext is to be sealed, whatever the column's policy says.
     ///   - readsBack: Whether what was stored is compared before commit.
+    ///   - source: The keyring that values are converted from; nil where nothing is converted.
     /// - Throws: ``RotationError`` with `keyNotActive`.
     package init(
-        column: ColumnRecord, keyring: OpenedKeyring, namespace: String, isAdopting: Bool, readsBack: Bool
+        column: ColumnRecord, keyring: OpenedKeyring, namespace: String, isAdopting: Bool, readsBack: Bool,
+        from source: (OpenedKeyring, Conversion)? = nil
     ) throws {
         self.column = column
         core = keyring.core
+        descriptor = keyring.descriptor
         active = try keyring.requireActive()
         plaintext = isAdopting ? .seal : column.declaration.plaintext
         target = column.target(readsBack: readsBack)
         // A flag column that adoption sets marks the rows that are sealed already: those not yet marked are the ones to adopt.
         scope = isAdopting && !target.assignments.isEmpty ? .all : .matching
-        isRowBound = column.declaration.context == .row
-        place =
-            switch column.declaration.context {
-            case .none, .caller: .none
-            case .column, .row: .column(namespace: namespace, name: column.logicalName)
-            }
+        place = Place(column, namespace: namespace)
+        self.source = try source.map { keyring, conversion in
+            Source(core: keyring.core, place: Place(try conversion.original(column), namespace: namespace))
+        }
     }
 
     /// Decides for rows, in their order.
     package func outcomes(of rows: [StoredRow]) -> [Outcome] {
         var outcomes = [Outcome](repeating: .keep, count: rows.count)
         var sealed: [Int] = []
+        var foreign: [Int] = []
         var plain: [(index: Int, item: PlainItem)] = []
         for (index, row) in rows.enumerated() {
             switch core.inspect(row.value) {
+            case .foreign where row.isMatching && isOfSource(row.value): foreign.append(index)
             case .null, .empty: break
             case .mine where !row.isMatching: break
             case .mine(.exact(active)): break
@@ -72,6 +101,7 @@ package struct ColumnCipher: Sendable {
             }
         }
         open(sealed, of: rows, into: &plain, outcomes: &outcomes)
+        convert(foreign, of: rows, into: &plain, outcomes: &outcomes)
         seal(plain, of: rows, outcomes: &outcomes)
         return outcomes
     }
@@ -82,8 +112,8 @@ package struct ColumnCipher: Sendable {
         switch (plaintext, row.value.bytes, row.value.form) {
         case (.keep, _, _): break
         case (.seal, let bytes?, let form?):
-            let attributes = ValueAttributes(isText: form == .text)
-            plain.append((index, PlainItem(bytes, context: context(of: row), attributes: attributes, form: form)))
+            let attributes = ValueAttributes(isText: form == .text).kept(by: descriptor)
+            plain.append((index, PlainItem(bytes, context: place.of(row), attributes: attributes, form: form)))
         case (.seal, _, _): outcomes[index] = .quarantine(reason: "dataNotText")
         case (.refuse, _, _): outcomes[index] = .quarantine(reason: "dataPlaintext")
         }
@@ -93,7 +123,7 @@ package struct ColumnCipher: Sendable {
         _ sealed: [Int], of rows: [StoredRow], into plain: inout [(index: Int, item: PlainItem)],
         outcomes: inout [Outcome]
     ) {
-        let items = sealed.map { SealedItem(rows[$0].value, context: context(of: rows[$0])) }
+        let items = sealed.map { SealedItem(rows[$0].value, context: place.of(rows[$0])) }
         for (position, result) in core.open(items).enumerated() {
             let index = sealed[position]
             switch result {
@@ -131,8 +161,32 @@ package struct ColumnCipher: Sendable {
         }
     }
 
-    private func context(of row: StoredRow) -> ValueContext {
-        isRowBound ? place.row(row.key.components.map(\.canonical)) : place
+    private func isOfSource(_ value: StoredValue) -> Bool {
+        guard case .mine? = source?.core.inspect(value) else { return false }
+        return true
+    }
+
+    /// Opens values of the core that is converted from; what the new core cannot keep of their attributes is dropped.
+    private func convert(
+        _ foreign: [Int], of rows: [StoredRow], into plain: inout [(index: Int, item: PlainItem)],
+        outcomes: inout [Outcome]
+    ) {
+        guard let source, !foreign.isEmpty else { return }
+        let items = foreign.map { SealedItem(rows[$0].value, context: source.place.of(rows[$0])) }
+        for (index, result) in zip(foreign, source.core.open(items)) {
+            switch result {
+            case .success(let opened): plain.append((index, converted(opened, row: rows[index])))
+            case .failure(let failure): outcomes[index] = .quarantine(reason: failure.rawValue)
+            }
+        }
+    }
+
+    private func converted(_ opened: OpenedValue, row: StoredRow) -> PlainItem {
+        let form = row.value.form ?? .text
+        let attributes = ValueAttributes(isText: form == .text, timestamp: opened.attributes.timestamp)
+        return PlainItem(
+            opened.plaintext, context: place.of(row), attributes: attributes.kept(by: descriptor), form: form
+        )
     }
 }
 

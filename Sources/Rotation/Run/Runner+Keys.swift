@@ -6,7 +6,8 @@ internal import Storage
 extension Runner {
     /// Makes sure that the plan still holds and that the providers answer.
     func preflight(_ run: RunRecord) async throws -> RunMachine.Event {
-        let request = PlanRequest(kind: run.kind, urgency: run.urgency, keyring: run.keyring, columnIDs: run.columnIDs)
+        var request = try plan(of: run).request()
+        request.columnIDs = run.columnIDs
         let present = try await planner.currentHash(request)
         guard present == run.planHash else {
             throw RotationError(
@@ -29,9 +30,10 @@ extension Runner {
 
     /// Makes the new version durable, reads it back, and installs the fences that will be raised to it.
     func prepare(_ run: inout RunRecord) async throws -> RunMachine.Event {
+        if run.kind == .rewrap { return try await prepareRewrap(run) }
         try await installFences(run)
         let record = try await context.control.read { [name = run.keyring] in try $0.keyring(name) }
-        if run.newKey == nil, run.kind == .adopt, let active = record.keyring.active {
+        if run.newKey == nil, run.kind != .rotate, let active = record.keyring.active {
             run.newKey = active.id
         }
         if let key = run.newKey {
@@ -75,7 +77,8 @@ extension Runner {
         guard let id = run.newKey, let version = record.keyring[id] else {
             throw RotationError(.keyNotActive, "run \(run.id) has no key to activate")
         }
-        if version.state != .active {
+        let conversion = try plan(of: run).conversion
+        if try await needsActivation(version, conversion, of: run) {
             let core = try self.core(
                 for: record, keys: [try await keys.material(of: id, in: run.keyring, instance: instance.id)])
             let held = try await lease.current()
@@ -83,10 +86,13 @@ extension Runner {
                 try session.checkLease(held)
                 let reason = "run \(run.id)"
                 let next: KeyState = run.urgency == .emergency ? .compromised : .deactivated
-                if let old = record.keyring.active {
+                if let old = record.keyring.active, old.id != id {
                     try session.move(old, to: next, at: context.now(), actor: context.actor, reason: reason)
                 }
-                try session.move(version, to: .active, at: context.now(), actor: context.actor, reason: reason)
+                if version.state != .active {
+                    try session.move(version, to: .active, at: context.now(), actor: context.actor, reason: reason)
+                }
+                if let conversion { try moveColumns(of: run, by: conversion, in: session) }
                 try raiseFences(of: run.keyring, to: id, core: core, in: session)
                 return held.epoch
             }
@@ -96,9 +102,36 @@ extension Runner {
         return try await acknowledgements(of: run, stage: .seals)
     }
 
+    /// The plan that a run was started with.
+    func plan(of run: RunRecord) throws -> Plan {
+        guard let plan = try Plan.decode(run.plan) else {
+            throw RotationError(.callerPlanStale, "run \(run.id) has no plan")
+        }
+        return plan
+    }
+
+    private func needsActivation(_ version: KeyVersion, _ conversion: Conversion?, of run: RunRecord) async throws
+        -> Bool
+    {
+        guard version.state == .active else { return true }
+        guard conversion != nil else { return false }
+        let columns = try await context.control.read { try $0.columns() }
+        return columns.contains { run.columnIDs.contains($0.id) && $0.declaration.keyring != run.keyring }
+    }
+
+    /// Gives the columns of a conversion to their new keyring; what still stands under the old one is read as such.
+    private func moveColumns(of run: RunRecord, by conversion: Conversion, in session: ControlSession) throws {
+        for column in try session.columns() where run.columnIDs.contains(column.id) {
+            try session.move(column.id, to: run.keyring, context: conversion.context)
+            let text = "\(column.declaration.path) belongs to \(run.keyring), not to \(conversion.from) any more"
+            try session.addStep(text, in: .activate, of: run.id, at: context.now())
+        }
+    }
+
     /// Records that nothing is left under the old versions; refused while there are exceptions.
     func retire(_ run: RunRecord) async throws -> RunMachine.Event {
-        guard try await verifiedExceptions(of: run) == 0 else { return .phaseDone }
+        if run.kind == .rewrap { return try await dropOldWraps(run) }
+        guard run.kind != .convert, try await verifiedExceptions(of: run) == 0 else { return .phaseDone }
         let record = try await context.control.read { try $0.keyring(run.keyring) }
         let held = try await lease.current()
         let now = context.now()
@@ -146,7 +179,9 @@ extension Runner {
         let (record, columns) = try await context.control.read { session in
             (try session.keyring(run.keyring), try session.columns())
         }
-        guard try context.cores.core(record.keyring.core).descriptor.keyID == .exact else { return }
+        guard try context.cores.core(record.keyring.core).descriptor.keyID == .exact else {
+            return try await removeFences(run)
+        }
         let covered = columns.filter { run.columnIDs.contains($0.id) && !$0.isFenced }
         for column in covered {
             let held = try await lease.current()
@@ -160,6 +195,21 @@ extension Runner {
                 }
             }
             context.reached(.fenceInstalled)
+        }
+    }
+
+    /// Takes away the fences of columns whose new core has no exact ids, before the first of its values is written.
+    private func removeFences(_ run: RunRecord) async throws {
+        guard run.kind == .convert else { return }
+        let columns = try await context.control.read { try $0.columns() }
+        for column in columns where run.columnIDs.contains(column.id) && column.isFenced {
+            let held = try await lease.current()
+            try await context.control.write { session in
+                try session.checkLease(held)
+                try session.storage.removeFence(Fence(columnID: column.id, target: column.target(readsBack: false)))
+                try session.setFence(of: column.id, admitting: [])
+                try session.setFenced(false, column: column.id)
+            }
         }
     }
 

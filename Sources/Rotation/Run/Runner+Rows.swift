@@ -109,16 +109,20 @@ extension Runner {
                 hint: "Put the column back as it was and resume the run, or cancel it."
             )
         }
+        guard let table = inspections.first?.table else {
+            throw RotationError(.callerPlanStale, "the table of \"\(column.declaration.path)\" is not there any more")
+        }
         let cipher = try ColumnCipher(
             column: column, keyring: keyring, namespace: instance.namespace, isAdopting: run.kind == .adopt,
-            readsBack: inspections.contains(where: \.readsBack)
+            readsBack: inspections.contains(where: \.readsBack),
+            from: try await planner.source(of: plan(of: run).conversion)
         )
         let limit = min(keyring.descriptor.sealLimit, keyring.record.keyring.policy.maxSeals ?? .max)
         let name = column.declaration.path.description
         let pass = ColumnPass(
             context: context, run: run.id, cipher: cipher, lease: lease,
             meter: SealMeter(control: context.control, key: try keyring.requireActive(), limit: limit),
-            interrupt: interrupt, throttle: throttle,
+            interrupt: interrupt, throttle: throttle, table: table, maxExtraDisk: maxExtraDisk,
             report: { report(snapshot(of: run, nil, progress: [$0], column: name)) }
         )
         switch try await pass.walk(&progress) {
@@ -132,7 +136,10 @@ extension Runner {
         var progress = try await begin(column, .verify, of: run)
         let name = column.declaration.path.description
         var census = try ColumnCensus.decode(progress.census) ?? ColumnCensus(column: name)
-        let taker = CensusTaker(column: column, keyring: keyring, namespace: instance.namespace)
+        let taker = try CensusTaker(
+            column: column, keyring: keyring, namespace: instance.namespace,
+            from: try await planner.source(of: plan(of: run).conversion)
+        )
         while !progress.isDone {
             if interrupt.isSet { return .event(.interrupted) }
             let step = try await taker.count(after: progress.cursor, on: context.engine, into: &census)

@@ -16,6 +16,7 @@ struct Runner: Sendable {
     let lease: LeaseKeeper
     let interrupt: Interrupt
     let throttle: Throttle
+    let maxExtraDisk: Int64?
     let waitsForPeople: Bool
     let report: @Sendable (RunSnapshot) -> Void
 
@@ -83,11 +84,12 @@ struct Runner: Sendable {
         case .done: return .phaseDone
         case .preflight: return try await preflight(run)
         case .prepare: return try await prepare(&run)
+        case .publish where run.kind == .rewrap: return .phaseDone
         case .publish: return try await acknowledgements(of: run, stage: .opens)
-        case .activate: return try await activate(&run)
-        case .reencrypt: return try await reencrypt(run)
-        case .settle: return try await settle(run)
-        case .verify: return try await verify(&run)
+        case .activate: return run.kind == .rewrap ? .phaseDone : try await activate(&run)
+        case .reencrypt: return run.kind == .rewrap ? try await rewrapKeys(run) : try await reencrypt(run)
+        case .settle: return run.kind == .rewrap ? .phaseDone : try await settle(run)
+        case .verify: return run.kind == .rewrap ? try await verifyWraps(run) : try await verify(&run)
         case .retire: return try await retire(run)
         }
     }

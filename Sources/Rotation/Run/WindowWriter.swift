@@ -36,10 +36,11 @@ struct WindowWriter: Sendable {
                 guard batch.rows > 0 else { continue }
                 counts[place] += batch.counts
                 if pass.interrupt.isSet { return Written(windows: [], end: .interrupted) }
+                let begun = ContinuousClock.now
                 let request = try await commit(batch, &marks[place], missed: &missed)
                 watched.add(batch.counts)
                 if request != .none { return Written(windows: [], end: .requested(request)) }
-                await pass.throttle.pause(after: batch.swaps.count)
+                await pass.throttle.pause(after: batch.swaps.count, taking: ContinuousClock.now - begun)
             }
         }
         try await retry(missed, &marks)

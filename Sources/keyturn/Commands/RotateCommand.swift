@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import ControlStore
 internal import KeyModel
+internal import PluginKit
 internal import Rotation
 internal import Storage
 internal import Terminal
@@ -10,10 +11,20 @@ struct DriveArguments: ParsableArguments {
     @Option(name: .long, help: "Rewrite at most so many rows a second.")
     var rowsPerSecond: Double?
 
+    @Option(name: .long, help: "Write at most this share of the time, above 0 and at most 1.")
+    var dutyCycle: Double = 1
+
+    @Option(name: .long, help: "Stop, ready to be resumed, when a table has grown by so many MiB.")
+    var maxExtraDisk: Int64?
+
     @Flag(name: .long, help: "End when the run waits for someone, instead of waiting too.")
     var noWait = false
 
     func validate() throws {
+        if !(dutyCycle > 0 && dutyCycle <= 1) { throw ValidationError("--duty-cycle is above 0 and at most 1") }
+        if let maxExtraDisk, !(1...(1 << 40)).contains(maxExtraDisk) {
+            throw ValidationError("--max-extra-disk is a number of MiB, at least 1")
+        }
         if let rowsPerSecond, !(rowsPerSecond >= 1) { throw ValidationError("--rows-per-second is at least 1") }
     }
 
@@ -22,7 +33,8 @@ struct DriveArguments: ParsableArguments {
         -> Outcome
     {
         let options = DriveOptions(
-            interrupt: interrupt, throttle: Throttle(rowsPerSecond: rowsPerSecond), waitsForPeople: !noWait,
+            interrupt: interrupt, throttle: Throttle(rowsPerSecond: rowsPerSecond, dutyCycle: dutyCycle),
+            maxExtraDisk: maxExtraDisk.map { $0 << 20 }, waitsForPeople: !noWait,
             report: { console.show($0) }
         )
         let left = try await instance.engine.drive(run, options)
@@ -115,6 +127,99 @@ struct AdoptCommand: InstanceCommand {
         let made = try await instance.engine.plan(request)
         let question = "This seals the plaintext of \(columns.joined(separator: ", ")) under \"\(keyring)\""
         let run = try await start(made, request, instance, console, question: question, insistingOn: plan)
+        return try await instance.locked { try await driving.drive(run.id, instance, console, interrupt) }
+    }
+}
+
+/// `keyturn convert`
+struct ConvertCommand: InstanceCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "convert", abstract: "Move the values of columns to a keyring of another core.",
+        discussion: """
+            Whoever reads the columns must know the new format before the run starts. When it is done, name the new keyring in \
+            the columns' declarations in keyturn.lua.
+            """
+    )
+
+    @OptionGroup var global: GlobalOptions
+    @OptionGroup var driving: DriveArguments
+
+    @Argument(help: "The columns, table.column, all of one keyring.")
+    var columns: [String]
+
+    @Option(name: .long, help: "The keyring that seals them afterwards.")
+    var to: String
+
+    @Option(
+        name: .long,
+        help: "What their values are bound to afterwards: none, column or row; default: column where the core can.")
+    var context: BindingArgument?
+
+    @Option(name: .long, help: "Insist on the plan with this hash.")
+    var plan: String?
+
+    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
+        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: true)
+        var ids: [Int64] = []
+        for text in columns { ids.append(try await instance.engine.column(try ColumnPath(text)).id) }
+        let request = PlanRequest(kind: .convert, keyring: try Name(to), columnIDs: ids, context: context?.scheme)
+        let made = try await instance.engine.plan(request)
+        let question = "This seals \(columns.joined(separator: ", ")) anew under \"\(to)\" (\(made.core))"
+        let run = try await start(made, request, instance, console, question: question, insistingOn: plan)
+        let outcome = try await instance.locked { try await driving.drive(run.id, instance, console, interrupt) }
+        console.note("Now write keyring = \"\(to)\" for \(columns.joined(separator: ", ")) in keyturn.lua.")
+        return outcome
+    }
+}
+
+/// What values can be bound to, as the command line names it.
+enum BindingArgument: String, CaseIterable, ExpressibleByArgument {
+    case none, column, row
+
+    var scheme: ValueContext.Scheme {
+        switch self {
+        case .none: .none
+        case .column: .column
+        case .row: .row
+        }
+    }
+}
+
+/// `keyturn rewrap`
+struct RewrapCommand: InstanceCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rewrap", abstract: "Wrap a keyring's keys under the provider's present key; rows untouched.",
+        discussion: """
+            With --new-root the provider makes a new key first. The older one stays with it, since backups may need it; the copies \
+            under it are dropped only when every key is proved to unwrap through the new one.
+            """
+    )
+
+    @OptionGroup var global: GlobalOptions
+    @OptionGroup var driving: DriveArguments
+
+    @Argument(help: "The keyring.")
+    var keyring: String
+
+    @Option(name: .long, help: "The provider that keyturn.lua declares for the keyring, as a check.")
+    var to: String?
+
+    @Flag(name: .long, help: "Let the provider make a new key first.")
+    var newRoot = false
+
+    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
+        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: true)
+        let request = PlanRequest(kind: .rewrap, keyring: try Name(keyring), makesNewRoot: newRoot)
+        let made = try await instance.engine.plan(request)
+        if let to, to != made.rewrap?.provider {
+            throw CommandError(
+                .callerUsage,
+                "keyring \"\(keyring)\" is declared with provider \"\(made.rewrap?.provider ?? "-")\", not \(quoted(to))",
+                hint: "Change provider = … in keyturn.lua first.", status: .usage
+            )
+        }
+        let question = "This wraps the keys of \"\(keyring)\" anew under provider \"\(made.rewrap?.provider ?? "-")\""
+        let run = try await start(made, request, instance, console, question: question, insistingOn: nil)
         return try await instance.locked { try await driving.drive(run.id, instance, console, interrupt) }
     }
 }

@@ -27,7 +27,8 @@ public final class Fernet: EncryptionCore {
     public static let descriptor = CoreDescriptor(
         name: "fernet", summary: "Fernet tokens of Python's cryptography: Airflow, Redash, Django fields",
         isAuthenticated: true, isCommitting: false, keyID: .none, bindings: [.none], determinism: .never,
-        sealLimit: 1 << 40, materialSizes: 1...256, materialSize: 44, options: ["derivation", "salt"]
+        sealLimit: 1 << 40, materialSizes: 1...256, materialSize: 44, attributes: [.timestamp],
+        options: ["derivation", "salt"]
     )
 
     /// Derives the working keys; a derivation by PBKDF2 takes some 30 ms a key.

@@ -19,7 +19,8 @@ public final class KR1: EncryptionCore {
     public static let descriptor = CoreDescriptor(
         name: "kr1", summary: "Keyturn's own format: AES-256-GCM, bound to its place, committing to its key",
         isAuthenticated: true, isCommitting: true, keyID: .exact, bindings: Set(ValueContext.Scheme.allCases),
-        determinism: .optional, sealLimit: 1 << 48, materialSizes: 32...32, materialSize: 32
+        determinism: .optional, sealLimit: 1 << 48, materialSizes: 32...32, materialSize: 32,
+        attributes: [.text]
     )
 
     /// Derives what each version needs; there are no options.
