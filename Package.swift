@@ -116,7 +116,7 @@ let package = Package(
         ),
         .testTarget(
             name: "ControlStoreTests",
-            dependencies: ["ControlStore", "KeyModel", "PluginKit", "Storage", "StorageSQLite"],
+            dependencies: ["ControlStore", "KeyModel", "PluginKit", "Storage", "StorageSQLite", .product(name: "GRDB", package: "GRDB.swift")],
             swiftSettings: strict
         ),
         .testTarget(
@@ -128,7 +128,7 @@ let package = Package(
             name: "RotationTests",
             dependencies: [
                 "ControlStore", "Fernet", "KR1", "KeyModel", "PluginKit", "Providers", "Rotation", "Storage",
-                "StorageSQLite",
+                "StorageSQLite", .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict
         ),
