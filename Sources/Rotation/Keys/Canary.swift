@@ -7,7 +7,7 @@ package enum Canary {
     ///
     /// - Throws: ``RotationError`` with `internalReadBackDiffers` where it does not seal.
     package static func seal(_ key: KeyID, with core: any EncryptionCore) throws -> StoredValue {
-        let item = PlainItem(plaintext(of: key), context: .none, attributes: ValueAttributes(timestamp: 0), form: .text)
+        let item = PlainItem(plaintext(of: key), context: .none, form: .text)
         guard case .success(let value)? = core.seal([item], with: key).first else {
             throw RotationError(.internalReadBackDiffers, "cannot seal the canary of key \(key)")
         }
