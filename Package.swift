@@ -45,7 +45,9 @@ let package = Package(
             swiftSettings: strict
         ),
         .target(name: "StorageTesting", dependencies: ["KeyModel", "PluginKit", "Storage"], swiftSettings: strict),
-        .target(name: "ControlStore", dependencies: ["COpenSSL", "KeyModel", "PluginKit", "Storage"], swiftSettings: strict),
+        .target(
+            name: "ControlStore", dependencies: ["COpenSSL", "KeyModel", "PluginKit", "Storage"], swiftSettings: strict
+        ),
         .target(
             name: "Providers", dependencies: ["KeyModel", "PluginKit", "ControlStore", "KR1", "LibCrypto"],
             swiftSettings: strict),
@@ -116,7 +118,10 @@ let package = Package(
         ),
         .testTarget(
             name: "ControlStoreTests",
-            dependencies: ["ControlStore", "KeyModel", "PluginKit", "Storage", "StorageSQLite", .product(name: "GRDB", package: "GRDB.swift")],
+            dependencies: [
+                "ControlStore", "KeyModel", "PluginKit", "Storage", "StorageSQLite",
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ],
             swiftSettings: strict
         ),
         .testTarget(

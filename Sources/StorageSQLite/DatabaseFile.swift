@@ -56,7 +56,6 @@ struct DatabaseFile: Sendable, CustomStringConvertible {
         } catch { throw self.error(of: error, doing: "open") }
     }
 
-    /// The room left where the file stands, in bytes.
     /// The bytes of the file and of the log or journal beside it.
     var sizeOnDisk: Int64 {
         ["", "-wal", "-journal"].reduce(0) { sum, suffix in
@@ -65,6 +64,7 @@ struct DatabaseFile: Sendable, CustomStringConvertible {
         }
     }
 
+    /// The room left where the file stands, in bytes.
     func freeBytes() throws -> Int64 {
         var status = statvfs()
         guard statvfs(path, &status) == 0 else { throw unavailable(Self.errnoText) }

@@ -49,12 +49,14 @@ package final class SQLiteEngine: StorageEngine {
         }
     }
 
+    /// Reads through the second connection, in one deferred transaction.
     package func read<Value: Sendable>(
         _ body: @escaping @Sendable (any StorageSession) throws -> Value
     ) async throws -> Value {
         try await transaction(.deferred, on: reader, body)
     }
 
+    /// Writes through the first connection, in one immediate transaction.
     package func write<Value: Sendable>(
         _ body: @escaping @Sendable (any StorageSession) throws -> Value
     ) async throws -> Value {
@@ -103,8 +105,10 @@ package final class SQLiteEngine: StorageEngine {
     /// Does nothing: overwritten rows are reused at once.
     package func reclaim(_ table: TableName) async throws {}
 
+    /// The room left where the file stands.
     package func freeBytes() async throws -> Int64? { try file.freeBytes() }
 
+    /// Closes both connections behind the work that is queued on them.
     package func close() async {
         for queue in [reader, writer].compactMap(\.self) { await Self.close(queue) }
     }

@@ -200,8 +200,9 @@ package struct RunHistory: Sendable {
     package let progress: [ColumnProgress]
     /// The columns that the numbers stand for.
     package let columns: [ColumnRecord]
-    /// The first values that it quarantined, and how many there are.
+    /// The first values that it quarantined.
     package let quarantined: [QuarantineRecord]
+    /// How many values it quarantined in all.
     package let quarantineCount: Int64
     /// What consumers acknowledged.
     package let acknowledgements: [Acknowledgement]

@@ -3,7 +3,9 @@ internal import KeyModel
 package import PluginKit
 package import Storage
 
-/// Decides what becomes of each value of one column: kept, sealed anew, or quarantined. Pure; knows no database.
+/// Decides what becomes of each value of one column: kept, sealed anew, or quarantined.
+///
+/// It knows no database.
 package struct ColumnCipher: Sendable {
     /// What becomes of one value.
     package enum Outcome: Sendable {

@@ -166,7 +166,7 @@ private struct WindowSource {
     }
 }
 
-/// Knows which windows are finished, so that the cursor only passes those without a gap before them. Pure.
+/// Knows which windows are finished, so that the cursor only passes those without a gap before them.
 struct WindowLedger: Sendable {
     private var finished: [Int64: FinishedWindow] = [:]
     private var next: Int64 = 1

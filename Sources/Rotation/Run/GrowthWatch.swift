@@ -19,10 +19,9 @@ struct GrowthWatch: Sendable {
     /// How long between two looks at the server.
     private static let interval = Duration.seconds(2)
 
-    /// Begins to watch a table.
+    /// Begins to watch a table, which may grow by at most `limit` bytes; nil for no limit.
     ///
-    /// - Parameters:
-    ///   - limit: The most bytes that the table may grow by; nil for no limit.
+    /// - Throws: ``StorageError``.
     init(_ engine: any StorageEngine, _ description: TableDescription, limit: Int64?) async throws {
         self.engine = engine
         self.limit = limit
@@ -48,7 +47,8 @@ struct GrowthWatch: Sendable {
         if let limit, case let growth = try await engine.sizeOnDisk(of: table) - sizeBefore, growth > limit {
             throw RotationError(
                 .storeFull, "table \"\(table)\" has grown by \(growth) bytes, the limit is \(limit)",
-                hint: (hindrance.map { "The cause is likely that \($0). " } ?? "") + "Resume the run when there is room."
+                hint: (hindrance.map { "The cause is likely that \($0). " } ?? "")
+                    + "Resume the run when there is room."
             )
         }
         defer { lastHindrance = hindrance }

@@ -2,7 +2,7 @@ internal import ArgumentParser
 internal import KeyModel
 internal import Rotation
 
-/// `keyturn recover`
+/// Implements `keyturn recover`.
 struct RecoverCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "recover",
@@ -26,7 +26,7 @@ struct RecoverCommand: InstanceCommand {
     }
 }
 
-/// `keyturn version`
+/// Implements `keyturn version`.
 struct VersionCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "version", abstract: "Print the version.")
 

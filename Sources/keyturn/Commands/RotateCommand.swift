@@ -57,7 +57,7 @@ extension ExitStatus {
     }
 }
 
-/// `keyturn rotate`
+/// Implements `keyturn rotate`.
 struct RotateCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "rotate", abstract: "Make a new key for a keyring and seal every value anew under it.",
@@ -92,7 +92,7 @@ struct RotateCommand: InstanceCommand {
     }
 }
 
-/// `keyturn adopt`
+/// Implements `keyturn adopt`.
 struct AdoptCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "adopt", abstract: "Seal the plaintext of declared columns for the first time.",
@@ -131,7 +131,7 @@ struct AdoptCommand: InstanceCommand {
     }
 }
 
-/// `keyturn convert`
+/// Implements `keyturn convert`.
 struct ConvertCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "convert", abstract: "Move the values of columns to a keyring of another core.",
@@ -185,7 +185,7 @@ enum BindingArgument: String, CaseIterable, ExpressibleByArgument {
     }
 }
 
-/// `keyturn rewrap`
+/// Implements `keyturn rewrap`.
 struct RewrapCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "rewrap", abstract: "Wrap a keyring's keys under the provider's present key; rows untouched.",
