@@ -39,7 +39,7 @@ struct WindowWriter: Sendable {
                 let request = try await commit(batch, &marks[place], missed: &missed)
                 watched.add(batch.counts)
                 if request != .none { return Written(windows: [], end: .requested(request)) }
-                await pass.throttle.pause(after: batch.swaps.count)
+                try await pass.throttle.pause(after: batch.swaps.count, while: goesOn)
             }
         }
         try await retry(missed, &marks)
@@ -51,6 +51,13 @@ struct WindowWriter: Sendable {
             )
         }
         return Written(windows: windows, end: nil)
+    }
+
+    /// Whether nobody wants the run to stop; keeps the lease meanwhile.
+    private func goesOn() async throws -> Bool {
+        guard !pass.interrupt.isSet else { return false }
+        _ = try await pass.lease.current()
+        return try await context.control.read { [run = pass.run] in try $0.request(of: run) } == .none
     }
 
     /// Commits a batch with its mark; a batch that needs nothing written costs no transaction.
