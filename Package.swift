@@ -145,6 +145,8 @@ let package = Package(
         .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: strict),
         // Runs the built executable against real files.
         .testTarget(name: "EndToEndTests", swiftSettings: strict),
+        // Runs the built executable against what should not be.
+        .testTarget(name: "HardshipTests", dependencies: ["keyturn", "keyturn-lua"], swiftSettings: strict),
         .target(name: "VectorTesting", path: "Tests/VectorTesting", swiftSettings: strict),
     ],
     cLanguageStandard: .c11

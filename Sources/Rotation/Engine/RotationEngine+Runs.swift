@@ -38,6 +38,9 @@ extension RotationEngine {
     /// - Throws: ``RotationError`` with `callerPolicyForbids` for a plan with refusals, or `callerRunOpen`.
     package func start(_ plan: Plan, for request: PlanRequest) async throws -> RunRecord {
         try await requireCurrent()
+        if request.urgency == .routine, let open = try await context.control.read({ try $0.openRun() }) {
+            throw Self.isOpen(open)
+        }
         guard plan.refusals.isEmpty else {
             throw RotationError(
                 .callerPolicyForbids,
@@ -49,14 +52,7 @@ extension RotationEngine {
         let text = try plan.encoded()
         let now = context.now()
         let run = try await context.control.write { [context, configurationHash] session in
-            if let open = try session.openRun() {
-                throw RotationError(
-                    .callerRunOpen,
-                    "run \(open.id) of \"\(open.keyring)\" is open: \(open.phase.rawValue), \(open.state.rawValue)",
-                    hint:
-                        "Resume it with \"keyturn run resume \(open.id)\", or cancel it with \"keyturn run cancel \(open.id)\"."
-                )
-            }
+            if let open = try session.openRun() { throw Self.isOpen(open) }
             let columns = try session.columns().filter { $0.isDeclared && $0.declaration.keyring == request.keyring }
             let ids = request.kind == .rewrap ? [] : request.columnIDs ?? columns.map(\.id)
             let run = try session.insertRun { id in
@@ -175,6 +171,14 @@ extension RotationEngine {
             try session.addStep("\(consumer) acknowledged: \(stage.rawValue)", in: run.phase, of: id, at: given.at)
             return stage
         }
+    }
+
+    private static func isOpen(_ run: RunRecord) -> RotationError {
+        RotationError(
+            .callerRunOpen,
+            "run \(run.id) of \"\(run.keyring)\" is open: \(run.phase.rawValue), \(run.state.rawValue)",
+            hint: "Resume it with \"keyturn run resume \(run.id)\", or cancel it with \"keyturn run cancel \(run.id)\"."
+        )
     }
 
     /// Cancels the run that is open, by its driver if one lives, directly otherwise.

@@ -95,6 +95,8 @@ extension RotationEngine {
         let (records, columns, openRun) = try await context.control.read { session in
             (try session.keyrings(), try session.columns(), try session.openRun())
         }
+        let holder = try await liveLease()?.holder
+        if let openRun, let problem = Self.problem(of: openRun, isDriven: holder != nil) { problems.append(problem) }
         var rings: [Status.Ring] = []
         for record in records {
             let ring = try await self.ring(record, censuses.first { $0.keyring == record.keyring.name.description })
@@ -117,7 +119,7 @@ extension RotationEngine {
             openRun: openRun.map {
                 "run \($0.id): \($0.kind.rawValue) \"\($0.keyring)\", \($0.phase.rawValue), \($0.state.rawValue)"
             },
-            lease: try await liveLease()?.holder, problems: problems, notes: unretired + undeclared + escrow
+            lease: holder, problems: problems, notes: unretired + undeclared + escrow
         )
     }
 
@@ -158,6 +160,18 @@ extension RotationEngine {
             due.append("the active key has used \(seals) seals, its limit is \(maxSeals)")
         }
         return due
+    }
+
+    /// What a run that is open asks of someone; nil where it goes on by itself or rests on request.
+    private static func problem(of run: RunRecord, isDriven: Bool) -> String? {
+        let goOn = "go on with \"keyturn run resume \(run.id)\" or end it with \"keyturn run cancel \(run.id)\""
+        let why = run.message.map { ": \($0)" } ?? ""
+        return switch run.state {
+        case .needsOperator: "run \(run.id) stopped in \(run.phase.rawValue)\(why); \(goOn)"
+        case .waiting: "run \(run.id) is \(run.message ?? "waiting"); say so with \"keyturn run ack \(run.id)\""
+        case .open where !isDriven: "run \(run.id) was cut off in \(run.phase.rawValue); \(goOn)"
+        default: nil
+        }
     }
 
     private static func problems(of ring: Status.Ring) -> [String] {

@@ -16,24 +16,32 @@ package final class Throttle: Sendable {
         self.dutyCycle = dutyCycle
     }
 
-    /// Waits for as long as so many rows, and the time that they took, ask for; cut short when the task is cancelled.
-    func pause(after rows: Int, taking time: Duration) async {
+    /// How long a pause goes on before it is asked again whether it should.
+    private static let longestNap = Duration.milliseconds(250)
+
+    /// Waits for as long as so many rows, and the time that they took, ask for; cut short when the task is cancelled or
+    /// `goesOn` says no.
+    func pause(after rows: Int, taking time: Duration, while goesOn: () async throws -> Bool) async throws {
         guard rows > 0 else { return }
-        let now = ContinuousClock.now
-        var until = now + time * (1 / dutyCycle - 1)
-        if let rowsPerSecond {
-            let turn = nextFree.withLock { free in
-                let begin = max(free ?? now, now)
-                free = begin + .seconds(Double(rows) / rowsPerSecond)
-                return free ?? now
+        let clock = ContinuousClock()
+        let until = clock.now + wait(after: rows, taking: time, now: clock.now)
+        while clock.now < until, !Task.isCancelled, try await goesOn() {
+            do {
+                try await clock.sleep(until: min(until, clock.now + Self.longestNap))
+            } catch {
+                return  // Cancelled: the walk notices at its next batch.
             }
-            until = max(until, turn)
         }
-        guard until > now else { return }
-        do {
-            try await Task.sleep(until: until)
-        } catch {
-            // Cancelled: the walk notices at its next batch.
+    }
+
+    private func wait(after rows: Int, taking time: Duration, now: ContinuousClock.Instant) -> Duration {
+        let idle = time * (1 / dutyCycle - 1)
+        guard let rowsPerSecond else { return idle }
+        let turn = nextFree.withLock { free in
+            let end = max(free ?? now, now) + .seconds(Double(rows) / rowsPerSecond)
+            free = end
+            return end
         }
+        return max(idle, now.duration(to: turn))
     }
 }

@@ -40,7 +40,8 @@ struct WindowWriter: Sendable {
                 let request = try await commit(batch, &marks[place], missed: &missed)
                 watched.add(batch.counts)
                 if request != .none { return Written(windows: [], end: .requested(request)) }
-                await pass.throttle.pause(after: batch.swaps.count, taking: ContinuousClock.now - begun)
+                try await pass.throttle.pause(
+                    after: batch.swaps.count, taking: ContinuousClock.now - begun, while: goesOn)
             }
         }
         try await retry(missed, &marks)
@@ -52,6 +53,13 @@ struct WindowWriter: Sendable {
             )
         }
         return Written(windows: windows, end: nil)
+    }
+
+    /// Whether nobody wants the run to stop; keeps the lease meanwhile.
+    private func goesOn() async throws -> Bool {
+        guard !pass.interrupt.isSet else { return false }
+        _ = try await pass.lease.current()
+        return try await context.control.read { [run = pass.run] in try $0.request(of: run) } == .none
     }
 
     /// Commits a batch with its mark; a batch that needs nothing written costs no transaction.

@@ -75,7 +75,11 @@ struct KeyringShowCommand: InstanceCommand {
                 [
                     .record([
                         ("keyring", name), ("core", record.keyring.core), ("provider", record.provider.description),
-                        ("consumers", record.consumers.map(\.description).joined(separator: ", ")),
+                        (
+                            "consumers",
+                            record.consumers.isEmpty
+                                ? "none" : record.consumers.map(\.description).joined(separator: ", ")
+                        ),
                     ]),
                     .table(
                         "versions", columns: ["key", "state", "made", "seals"].map { Table.Column($0) }, rows: versions),

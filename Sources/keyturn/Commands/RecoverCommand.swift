@@ -27,8 +27,12 @@ struct RecoverCommand: InstanceCommand {
 }
 
 /// Implements `keyturn version`.
-struct VersionCommand: ParsableCommand {
+struct VersionCommand: InstanceCommand {
     static let configuration = CommandConfiguration(commandName: "version", abstract: "Print the version.")
 
-    func run() { print("keyturn \(Version.text)") }
+    @OptionGroup var global: GlobalOptions
+
+    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
+        Outcome(Report(["version": Version.text], [.lines(["keyturn \(Version.text)"])]))
+    }
 }

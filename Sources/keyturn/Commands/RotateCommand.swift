@@ -37,13 +37,35 @@ struct DriveArguments: ParsableArguments {
             maxExtraDisk: maxExtraDisk.map { $0 << 20 }, waitsForPeople: !noWait,
             report: { console.show($0) }
         )
-        let left = try await instance.engine.drive(run, options)
+        let left: RunRecord
+        do {
+            left = try await instance.engine.drive(run, options)
+        } catch {
+            try await sayHowItWasLeft(run, instance, console)
+            throw error
+        }
         let history = try await instance.engine.runHistory(run)
         if left.state.isOpen {
             console.note("run \(run) stopped in \(left.phase.rawValue); go on with: keyturn run resume \(run)")
         }
         return Outcome(
             history.report, status: interrupt.isSet && left.state.isOpen ? .interrupted : ExitStatus(of: left))
+    }
+}
+
+extension DriveArguments {
+    /// Says how to go on with a run that something stopped.
+    private func sayHowItWasLeft(_ run: Int64, _ instance: OpenInstance, _ console: Console) async throws {
+        do {
+            let left = try await instance.engine.runHistory(run).run
+            guard left.state.isOpen else { return console.note("run \(run) has ended: \(left.state.rawValue)") }
+            console.note(
+                "run \(run) stopped in \(left.phase.rawValue); what was committed stays. Once the cause is gone, go on with: "
+                    + "keyturn run resume \(run)"
+            )
+        } catch is any CodedError {
+            console.note("run \(run) stopped, and the database cannot be asked how it was left")
+        }
     }
 }
 
