@@ -101,7 +101,7 @@ package struct RunMachine: Hashable, Sendable {
         let names = consumers.map(\.description).joined(separator: ", ")
         message =
             stage == .opens
-            ? "waiting until \(names) can open with the new key" : "waiting until \(names) seal with the new key"
+            ? "until \(names) can open with the new key" : "until \(names) seal with the new key"
         return .wait(stage, consumers)
     }
 

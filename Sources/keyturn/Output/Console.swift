@@ -66,7 +66,7 @@ final class Console: Sendable {
         let phase = snapshot.column.map { "\(snapshot.phase.rawValue) \($0)" } ?? snapshot.phase.rawValue
         // What makes a run need an operator is the command's error and said at its end.
         if let message = snapshot.message, snapshot.state == .paused || snapshot.state == .waiting {
-            return note("run \(snapshot.run): \(message)")
+            return note("run \(snapshot.run) \(snapshot.state.rawValue): \(message)")
         }
         guard snapshot.rowsDone > 0 else { return }
         show(phase: phase, done: snapshot.rowsDone, expected: snapshot.rowsExpected)
