@@ -46,7 +46,8 @@ let package = Package(
         ),
         .target(name: "StorageTesting", dependencies: ["KeyModel", "PluginKit", "Storage"], swiftSettings: strict),
         .target(
-            name: "ControlStore", dependencies: ["COpenSSL", "KeyModel", "PluginKit", "Storage"], swiftSettings: strict),
+            name: "ControlStore", dependencies: ["COpenSSL", "KeyModel", "PluginKit", "Storage"], swiftSettings: strict
+        ),
         .target(
             name: "Providers", dependencies: ["KeyModel", "PluginKit", "ControlStore", "KR1", "LibCrypto"],
             swiftSettings: strict),
@@ -117,7 +118,10 @@ let package = Package(
         ),
         .testTarget(
             name: "ControlStoreTests",
-            dependencies: ["ControlStore", "KeyModel", "PluginKit", "Storage", "StorageSQLite"],
+            dependencies: [
+                "ControlStore", "KeyModel", "PluginKit", "Storage", "StorageSQLite",
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ],
             swiftSettings: strict
         ),
         .testTarget(
@@ -129,7 +133,7 @@ let package = Package(
             name: "RotationTests",
             dependencies: [
                 "ControlStore", "Fernet", "KR1", "KeyModel", "PluginKit", "Providers", "Rotation", "Storage",
-                "StorageSQLite",
+                "StorageSQLite", .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict
         ),
@@ -149,6 +153,8 @@ let package = Package(
             exclude: ["Support/fernet.py"],
             swiftSettings: strict
         ),
+        // Runs the built executable against what should not be.
+        .testTarget(name: "HardshipTests", dependencies: ["keyturn", "keyturn-lua"], swiftSettings: strict),
         .target(name: "VectorTesting", path: "Tests/VectorTesting", swiftSettings: strict),
     ],
     cLanguageStandard: .c11

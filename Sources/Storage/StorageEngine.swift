@@ -29,6 +29,17 @@ package protocol StorageEngine: Sendable {
     /// - Throws: ``StorageError`` with `storeBusy` when that takes longer than `limit`; the message names the oldest.
     func waitForOlderTransactions(limit: Duration) async throws
 
+    /// The bytes on disk that a table, its indexes and what belongs to it take now; the whole database where the engine
+    /// cannot tell them apart.
+    func sizeOnDisk(of table: TableName) async throws -> Int64
+
+    /// What keeps the engine from reusing the room of overwritten rows, in words: an old snapshot and who holds it; nil
+    /// where nothing does.
+    func reuseHindrance() async throws -> String?
+
+    /// Gives the room of overwritten rows back for reuse, where that takes a command of its own.
+    func reclaim(_ table: TableName) async throws
+
     /// The room, in bytes, for the database to grow; nil where the server does not tell.
     func freeBytes() async throws -> Int64?
 
@@ -47,6 +58,10 @@ package protocol StorageSession {
     ///
     /// - Throws: ``StorageError``.
     @discardableResult func execute(_ sql: SQL) throws -> Int
+
+    /// What follows a `SELECT` of one row of ours so that nobody changes the row before the transaction ends; nothing where
+    /// there is one writer.
+    var sharedRowLock: SQL { get }
 
     /// The engine's word for a column type of the control schema.
     func columnType(_ type: ControlType) -> SQL

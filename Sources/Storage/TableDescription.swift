@@ -22,13 +22,15 @@ package struct TableDescription: Hashable, Sendable {
     package let estimatedRows: Int64
     /// About how many bytes the table and its indexes take.
     package let estimatedBytes: Int64
+    /// Whether values may stand out of line, where overwriting frees no room until the engine reclaims it.
+    package let storesOutOfLine: Bool
 
     /// Makes a description.
     package init(
         name: TableName, columns: [ColumnDescription], primaryKey: [String], uniqueKeys: [[String]],
         foreignKeyColumns: Set<String> = [], indexedColumns: Set<String> = [], uniqueColumns: Set<String> = [],
         computedFromColumns: Set<String> = [], triggers: [TriggerDescription] = [], estimatedRows: Int64,
-        estimatedBytes: Int64
+        estimatedBytes: Int64, storesOutOfLine: Bool = false
     ) {
         self.name = name
         self.columns = columns
@@ -41,6 +43,7 @@ package struct TableDescription: Hashable, Sendable {
         self.triggers = triggers
         self.estimatedRows = estimatedRows
         self.estimatedBytes = estimatedBytes
+        self.storesOutOfLine = storesOutOfLine
     }
 
     /// The column with this name, compared as the engine compares names.

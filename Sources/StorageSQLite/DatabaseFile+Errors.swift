@@ -106,7 +106,10 @@ extension DatabaseFile {
 
     private static func refused(_ detail: String) -> Explanation {
         detail == fenceMessage
-            ? (.storeFenceRefused, "the fence takes values sealed under the active key only", nil)
+            ? (
+                .storeFenceRefused, "the fence takes values sealed under the active key only",
+                "Seal the value first; where a run was refused, a trigger of the table changes what it writes."
+            )
             : (.storeRowRefused, "a constraint or a trigger refused a row: \(quoted(detail))", nil)
     }
 

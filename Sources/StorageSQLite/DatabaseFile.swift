@@ -56,6 +56,14 @@ struct DatabaseFile: Sendable, CustomStringConvertible {
         } catch { throw self.error(of: error, doing: "open") }
     }
 
+    /// The bytes of the file and of the log or journal beside it.
+    var sizeOnDisk: Int64 {
+        ["", "-wal", "-journal"].reduce(0) { sum, suffix in
+            var status = stat()
+            return stat(path + suffix, &status) == 0 ? sum + Int64(status.st_size) : sum
+        }
+    }
+
     /// The room left where the file stands, in bytes.
     func freeBytes() throws -> Int64 {
         var status = statvfs()

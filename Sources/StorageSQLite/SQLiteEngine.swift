@@ -20,6 +20,9 @@ package final class SQLiteEngine: StorageEngine {
         "the write-ahead log or rollback journal until it is reset", "backups and other copies of the file",
     ]
 
+    /// Above so many pages that cannot be copied back, some reader is in the way; SQLite copies at 1,000 by itself.
+    private static let mostUncopiedPages: Int32 = 16_384
+
     let file: DatabaseFile
     private let writer: DatabaseQueue?
     private let reader: DatabaseQueue
@@ -46,12 +49,14 @@ package final class SQLiteEngine: StorageEngine {
         }
     }
 
+    /// Reads through the second connection, in one deferred transaction.
     package func read<Value: Sendable>(
         _ body: @escaping @Sendable (any StorageSession) throws -> Value
     ) async throws -> Value {
         try await transaction(.deferred, on: reader, body)
     }
 
+    /// Writes through the first connection, in one immediate transaction.
     package func write<Value: Sendable>(
         _ body: @escaping @Sendable (any StorageSession) throws -> Value
     ) async throws -> Value {
@@ -82,8 +87,28 @@ package final class SQLiteEngine: StorageEngine {
         }
     }
 
+    /// The file and the log beside it; SQLite does not tell tables apart without being built for it.
+    package func sizeOnDisk(of table: TableName) async throws -> Int64 { file.sizeOnDisk }
+
+    /// A reader that has kept the write-ahead log from being reset for long.
+    package func reuseHindrance() async throws -> String? {
+        guard let writer else { return nil }
+        return try await perform(on: writer) { database, _ in
+            var (logged, copied): (Int32, Int32) = (0, 0)
+            let code = sqlite3_wal_checkpoint_v2(
+                database.sqliteConnection, nil, SQLITE_CHECKPOINT_PASSIVE, &logged, &copied)
+            guard code == SQLITE_OK, logged - copied > Self.mostUncopiedPages else { return nil }
+            return "a reader of the file keeps \(logged - copied) pages of the write-ahead log from being reused"
+        }
+    }
+
+    /// Does nothing: overwritten rows are reused at once.
+    package func reclaim(_ table: TableName) async throws {}
+
+    /// The room left where the file stands.
     package func freeBytes() async throws -> Int64? { try file.freeBytes() }
 
+    /// Closes both connections behind the work that is queued on them.
     package func close() async {
         for queue in [reader, writer].compactMap(\.self) { await Self.close(queue) }
     }

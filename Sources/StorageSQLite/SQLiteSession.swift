@@ -37,6 +37,9 @@ final class SQLiteSession: StorageSession {
         return didChange ? Int(sqlite3_changes(database.sqliteConnection)) : 0
     }
 
+    /// Nothing: a writing transaction is the only one.
+    var sharedRowLock: Storage.SQL { "" }
+
     func columnType(_ type: ControlType) -> Storage.SQL {
         switch type {
         case .integer: "INTEGER"

@@ -31,8 +31,8 @@ struct Execution {
     let global: GlobalOptions
 
     func run(_ command: any InstanceCommand) async -> ExitStatus {
-        let console = Console(global)
         let interrupt = Interrupt()
+        let console = Console(global, interrupt)
         let signals = InterruptSignals(interrupt)
         defer { signals.stop() }
         do {

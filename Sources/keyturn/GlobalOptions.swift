@@ -20,6 +20,27 @@ struct GlobalOptions: ParsableArguments {
     @Flag(name: .long, help: "Print results and errors only, no progress.")
     var quiet = false
 
+    /// The words of a command line with the options of every command moved from before the command to its end.
+    static func afterCommand(_ words: [String]) -> [String] {
+        var rest = words[...]
+        var options: [String] = []
+        while let word = rest.first {
+            if ["--embedded", "--yes", "--quiet"].contains(word) || word.hasPrefix("--instance=")
+                || word.hasPrefix("--output=")
+            {
+                options.append(word)
+                rest = rest.dropFirst()
+            } else if ["--instance", "-o", "--output"].contains(word), rest.count > 1 {
+                options += rest.prefix(2)
+                rest = rest.dropFirst(2)
+            } else {
+                break
+            }
+        }
+        let end = rest.firstIndex(of: "--") ?? rest.endIndex
+        return rest[..<end] + options + rest[end...]
+    }
+
     /// The instance's directory.
     ///
     /// - Throws: ``CommandError`` with exit code 64 where none is named.

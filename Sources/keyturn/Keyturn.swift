@@ -25,7 +25,7 @@ struct Keyturn: AsyncParsableCommand {
 
     static func main() async {
         ProcessHardening.apply()
-        let arguments = Array(CommandLine.arguments.dropFirst())
+        let arguments = GlobalOptions.afterCommand(Array(CommandLine.arguments.dropFirst()))
         let status: ExitStatus
         do {
             var command = try parseAsRoot(arguments)

@@ -19,13 +19,7 @@ struct UsageProblem {
             print(Keyturn.fullMessage(for: error))
             return .ok
         }
-        let problem =
-            unknownWord
-            ?? CommandError(
-                .callerUsage, oneLine(Keyturn.message(for: error)),
-                hint: "\"keyturn help\" lists the commands, --help explains one.",
-                status: .usage
-            )
+        let problem = unknownWord ?? explained
         if wantsJSON {
             print(ErrorEnvelope(problem).text)
         } else {
@@ -35,18 +29,36 @@ struct UsageProblem {
         return .usage
     }
 
-    /// The first word that names no command, with the nearest one that does.
-    private var unknownWord: CommandError? {
+    /// What the parser says, its advice apart from its message.
+    private var explained: CommandError {
+        let text = Keyturn.message(for: error).split(separator: "\n").first.map(String.init) ?? "nothing was asked for"
+        let parts = text.replacing("'", with: "\"").split(separator: ". ", maxSplits: 1).map(String.init)
+        let message = parts[0].hasSuffix(".") ? String(parts[0].dropLast()) : parts[0]
+        let advice = parts.count > 1 ? parts[1].replacing("Please provide one of", with: "It is one of") : nil
+        let ending = advice.map { ".?!".contains($0.last ?? ".") ? "" : "." } ?? ""
+        return CommandError(
+            .callerUsage, message.prefix(1).lowercased() + message.dropFirst(),
+            hint: advice.map { $0 + ending } ?? "See \"\(command.path) --help\".", status: .usage
+        )
+    }
+
+    /// The command that was named, and the first word that names none where one had to follow.
+    private var command: (path: String, known: [any ParsableCommand.Type], unknown: String?) {
         var commands = Keyturn.configuration.subcommands
         var path = "keyturn"
-        for word in arguments where !word.hasPrefix("-") {
-            guard !commands.isEmpty else { return nil }
-            if let next = commands.first(where: { name(of: $0) == word }) {
-                commands = next.configuration.subcommands
-                path += " \(word)"
-                continue
-            }
-            guard word != "help" else { return nil }
+        for word in arguments {
+            guard !commands.isEmpty, !word.hasPrefix("-") else { break }
+            guard let next = commands.first(where: { name(of: $0) == word }) else { return (path, commands, word) }
+            commands = next.configuration.subcommands
+            path += " \(word)"
+        }
+        return (path, commands, nil)
+    }
+
+    /// The first word that names no command, with the nearest one that does.
+    private var unknownWord: CommandError? {
+        let (path, commands, unknown) = command
+        if let word = unknown, word != "help" {
             let known = commands.map(name)
             let hint = nearest(to: word, among: known).map { "Did you mean \"\(path) \($0)\"?" }
             return CommandError(
@@ -69,9 +81,4 @@ struct UsageProblem {
         command.configuration.commandName ?? command._commandName
     }
 
-    private func oneLine(_ text: String) -> String {
-        let first = text.split(separator: "\n").first.map(String.init) ?? text
-        let plain = first.hasSuffix(".") ? String(first.dropLast()) : first
-        return plain.prefix(1).lowercased() + plain.dropFirst()
-    }
 }

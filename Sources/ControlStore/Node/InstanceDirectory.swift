@@ -109,7 +109,9 @@ package struct InstanceDirectory: Hashable, Sendable {
     }
 }
 
-/// The lock of an instance directory: one process of the node works at a time. The kernel drops it when the process dies.
+/// The lock of an instance directory: one process of the node works at a time.
+///
+/// The kernel drops it when the process dies.
 package struct InstanceLock: ~Copyable {
     private let descriptor: Int32
 

@@ -25,8 +25,9 @@ extension ControlSession {
             let known = all.map(\.keyring.name.description)
             throw ControlStoreError(
                 .callerNotFound, "there is no keyring \(quoted(name.description))",
-                hint: known.isEmpty
-                    ? "Declare one in keyturn.lua." : "The keyrings are \(known.joined(separator: ", "))."
+                hint: nearest(to: name.description, among: known).map { "Did you mean \"\($0)\"?" }
+                    ?? (known.isEmpty
+                        ? "Declare one in keyturn.lua." : "The keyrings are \(known.joined(separator: ", ")).")
             )
         }
         return found

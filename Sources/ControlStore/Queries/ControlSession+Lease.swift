@@ -42,7 +42,10 @@ extension ControlSession {
     ///
     /// - Throws: ``ControlStoreError`` with `storeLeaseLost`.
     package func checkLease(_ lease: Lease) throws {
-        guard try self.lease()?.epoch == lease.epoch else { throw leaseLost }
+        let rows = try storage.query(
+            "SELECT epoch FROM \(control: "leases") WHERE name = 'engine' \(storage.sharedRowLock)"
+        )
+        guard try rows.first?.integer(0) == lease.epoch else { throw leaseLost }
     }
 
     /// Prolongs the lease if it is still ours.

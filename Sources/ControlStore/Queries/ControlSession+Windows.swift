@@ -20,18 +20,21 @@ extension ControlSession {
 
     /// The marks of windows that were begun and not yet folded into their column's progress.
     ///
-    /// - Throws: ``StorageError``.
-    package func windowMarks(run: Int64, column: Int64, phase: RunPhase) throws -> [WindowMark] {
+    /// - Throws: ``StorageError`` or ``ControlStoreError``.
+    package func windowMarks(run: Int64) throws -> [WindowMark] {
         let rows = try storage.query(
             """
-            SELECT number, batches_done, rows_written, rows_missed, bytes_written FROM \(control: "run_windows")
-            WHERE run_id = \(run) AND column_id = \(column) AND phase = \(phase.rawValue) ORDER BY number
+            SELECT column_id, phase, number, batches_done, rows_written, rows_missed, bytes_written
+            FROM \(control: "run_windows") WHERE run_id = \(run) ORDER BY column_id, phase, number
             """
         )
         return try rows.map { row in
-            WindowMark(
-                columnID: column, phase: phase, number: try row.integer(0), batchesDone: try row.integer(1),
-                written: try row.integer(2), missed: try row.integer(3), bytes: try row.integer(4)
+            guard let phase = RunPhase(rawValue: try row.text(1)) else {
+                throw ControlStoreError(.storeRecordDamaged, "a window of run \(run) has no known phase")
+            }
+            return WindowMark(
+                columnID: try row.integer(0), phase: phase, number: try row.integer(2), batchesDone: try row.integer(3),
+                written: try row.integer(4), missed: try row.integer(5), bytes: try row.integer(6)
             )
         }
     }

@@ -25,6 +25,7 @@ package enum RunUrgency: String, Codable, Sendable {
 package enum RunPhase: String, CaseIterable, Comparable, Codable, Sendable {
     case planned, preflight, before, prepare, publish, activate, reencrypt, settle, verify, retire, after, done
 
+    /// Orders phases as a run goes through them.
     package static func < (left: RunPhase, right: RunPhase) -> Bool { left.ordinal < right.ordinal }
 
     /// The phase that follows; nil after the last.

@@ -9,9 +9,11 @@ package struct WindowMark: Hashable, Sendable {
     package let number: Int64
     /// Batches that are committed.
     package var batchesDone: Int64
-    /// Rows rewritten by them, rows that someone else wrote first, and bytes of values written.
+    /// Rows rewritten by them.
     package var written: Int64
+    /// Rows that someone else wrote first.
     package var missed: Int64
+    /// Bytes of values written.
     package var bytes: Int64
 
     /// Makes the mark of a window of which nothing is written yet.

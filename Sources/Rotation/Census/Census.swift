@@ -29,8 +29,9 @@ package struct ColumnCensus: Hashable, Codable, Sendable {
     package var unopenable: Int64 = 0
     /// The same for the rows that the column's `where` does not pick.
     package var outside = Outside()
-    /// The first rows that stand out, and how many there are.
+    /// The first rows that stand out.
     package var findings: [Finding] = []
+    /// How many rows stand out in all.
     package var noted: Int64 = 0
 
     /// Counts of rows that the column's `where` does not pick; they are never written.

@@ -7,12 +7,15 @@ package struct ProofStatement: Hashable, Codable, Sendable {
     package var form = 1
     /// The instance.
     package var instance: String
-    /// The run's number, kind and urgency.
+    /// The run's number.
     package var run: Int64
+    /// What the run was for.
     package var kind: String
+    /// How pressing it was.
     package var urgency: String
-    /// The keyring and its core.
+    /// The keyring.
     package var keyring: String
+    /// The keyring's core.
     package var core: String
     /// The key that seals now.
     package var activeKey: String
@@ -28,14 +31,17 @@ package struct ProofStatement: Hashable, Codable, Sendable {
     package var isClean: Bool
     /// Where bytes of old values may remain, since a count speaks of live values only.
     package var oldBytesMayRemainIn: [String]
-    /// What it was planned under.
+    /// The hash of its plan.
     package var planHash: String
+    /// SHA-256 of the configuration it was planned under.
     package var configurationHash: String
     /// The database's own name for itself.
     package var database: String
-    /// Who ran it, from when to when.
+    /// Who started it.
     package var actor: String
+    /// When it was started.
     package var startedAt: String
+    /// When the last value was counted.
     package var verifiedAt: String
 }
 

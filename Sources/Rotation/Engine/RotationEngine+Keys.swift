@@ -16,7 +16,8 @@ extension RotationEngine {
     /// Takes over the keys that an application has used so far: the first seals from now on, the others only open.
     ///
     /// - Parameters:
-    ///   - text: The keys in their form; kept in locked memory throughout.
+    ///   - text: The keys; kept in locked memory throughout.
+    ///   - form: How they stand in the text.
     ///   - keyring: A declared keyring without any version.
     ///   - core: What the caller believes its core to be; nil asks for no check.
     /// - Returns: The ids, the active one first.

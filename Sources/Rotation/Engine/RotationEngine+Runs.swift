@@ -9,6 +9,8 @@ package struct DriveOptions: Sendable {
     package var interrupt: Interrupt
     /// How fast rows may be rewritten.
     package var throttle: Throttle
+    /// The most bytes that a table may grow by while it is rewritten; nil for no limit.
+    package var maxExtraDisk: Int64?
     /// Whether a paused or waiting run is waited for; otherwise driving it ends there.
     package var waitsForPeople: Bool
     /// Told of every move.
@@ -16,11 +18,13 @@ package struct DriveOptions: Sendable {
 
     /// Makes options.
     package init(
-        interrupt: Interrupt = Interrupt(), throttle: Throttle = Throttle(), waitsForPeople: Bool = true,
+        interrupt: Interrupt = Interrupt(), throttle: Throttle = Throttle(), maxExtraDisk: Int64? = nil,
+        waitsForPeople: Bool = true,
         report: @escaping @Sendable (RunSnapshot) -> Void = { _ in }
     ) {
         self.interrupt = interrupt
         self.throttle = throttle
+        self.maxExtraDisk = maxExtraDisk
         self.waitsForPeople = waitsForPeople
         self.report = report
     }
@@ -34,6 +38,9 @@ extension RotationEngine {
     /// - Throws: ``RotationError`` with `callerPolicyForbids` for a plan with refusals, or `callerRunOpen`.
     package func start(_ reviewed: Plan, for request: PlanRequest) async throws -> RunRecord {
         try await requireCurrent()
+        if request.urgency == .routine, let open = try await context.control.read({ try $0.openRun() }) {
+            throw Self.isOpen(open)
+        }
         let plan = try await makeWay(for: request, reviewed)
         guard plan.refusals.isEmpty else {
             throw RotationError(
@@ -45,14 +52,7 @@ extension RotationEngine {
         let text = try plan.encoded()
         let now = context.now()
         let run = try await context.control.write { [context, configurationHash] session in
-            if let open = try session.openRun() {
-                throw RotationError(
-                    .callerRunOpen,
-                    "run \(open.id) of \"\(open.keyring)\" is open: \(open.phase.rawValue), \(open.state.rawValue)",
-                    hint:
-                        "Resume it with \"keyturn run resume \(open.id)\", or cancel it with \"keyturn run cancel \(open.id)\"."
-                )
-            }
+            if let open = try session.openRun() { throw Self.isOpen(open) }
             let columns = try session.columns().filter { $0.isDeclared && $0.declaration.keyring == request.keyring }
             let ids = request.kind == .rewrap ? [] : request.columnIDs ?? columns.map(\.id)
             let run = try session.insertRun { id in
@@ -81,7 +81,8 @@ extension RotationEngine {
         let runner = Runner(
             context: context, keys: keys, instance: instance, planner: planner, lease: lease,
             interrupt: options.interrupt,
-            throttle: options.throttle, waitsForPeople: options.waitsForPeople, report: options.report
+            throttle: options.throttle, maxExtraDisk: options.maxExtraDisk,
+            waitsForPeople: options.waitsForPeople, report: options.report
         )
         do {
             let run = try await runner.drive(id)
@@ -104,12 +105,24 @@ extension RotationEngine {
     package func runHistory(_ id: Int64) async throws -> RunHistory {
         try await context.control.read { session in
             RunHistory(
-                run: try session.run(id), steps: try session.steps(of: id), progress: try session.progress(of: id),
+                run: try session.run(id), steps: try session.steps(of: id), progress: try progress(of: id, in: session),
                 columns: try session.columns(), quarantined: try session.quarantined(run: id),
                 quarantineCount: try session.quarantineCount(run: id),
                 acknowledgements: try session.acknowledgements(of: id)
             )
         }
+    }
+
+    /// How far a run is, with what its unfinished windows have written already.
+    private func progress(of run: Int64, in session: ControlSession) throws -> [ColumnProgress] {
+        var progress = try session.progress(of: run)
+        for mark in try session.windowMarks(run: run) {
+            let place = progress.firstIndex { $0.columnID == mark.columnID && $0.phase == mark.phase }
+            if place == nil { progress.append(ColumnProgress(columnID: mark.columnID, phase: mark.phase)) }
+            progress[place ?? progress.count - 1].counts.account(for: mark)
+            progress[place ?? progress.count - 1].counts.read += mark.written + mark.missed
+        }
+        return progress
     }
 
     /// Asks a run to pause or to cancel at its next batch; the process that drives it does so.
@@ -158,6 +171,14 @@ extension RotationEngine {
             try session.addStep("\(consumer) acknowledged: \(stage.rawValue)", in: run.phase, of: id, at: given.at)
             return stage
         }
+    }
+
+    private static func isOpen(_ run: RunRecord) -> RotationError {
+        RotationError(
+            .callerRunOpen,
+            "run \(run.id) of \"\(run.keyring)\" is open: \(run.phase.rawValue), \(run.state.rawValue)",
+            hint: "Resume it with \"keyturn run resume \(run.id)\", or cancel it with \"keyturn run cancel \(run.id)\"."
+        )
     }
 
     /// Asks the routine run that is open, if there is one, to make way for an emergency.
@@ -209,8 +230,9 @@ package struct RunHistory: Sendable {
     package let progress: [ColumnProgress]
     /// The columns that the numbers stand for.
     package let columns: [ColumnRecord]
-    /// The first values that it quarantined, and how many there are.
+    /// The first values that it quarantined.
     package let quarantined: [QuarantineRecord]
+    /// How many values it quarantined in all.
     package let quarantineCount: Int64
     /// What consumers acknowledged.
     package let acknowledgements: [Acknowledgement]

@@ -6,12 +6,15 @@ internal import Storage
 package struct Status: Hashable, Codable, Sendable {
     /// A version of a keyring.
     package struct Version: Hashable, Codable, Sendable {
-        /// The id and the state.
+        /// The id.
         package let id: String
+        /// Its state.
         package let state: String
-        /// When it was made, became active, and was found unused.
+        /// When it was made.
         package let createdAt: String
+        /// When it first became active.
         package let activatedAt: String?
+        /// When it was proved unused.
         package let retiredAt: String?
         /// Seals reserved under it.
         package let sealsReserved: Int64
@@ -19,16 +22,19 @@ package struct Status: Hashable, Codable, Sendable {
 
     /// A keyring.
     package struct Ring: Hashable, Codable, Sendable {
-        /// The name, its core and its provider.
+        /// The name.
         package let name: String
+        /// Its core.
         package let core: String
+        /// The provider that wraps its keys.
         package let provider: String
         /// Its versions, oldest first.
         package let versions: [Version]
         /// What makes a rotation due now, in words.
         package let due: [String]
-        /// Values under older keys, in rows that runs rewrite, and outside of them; nil where they were not counted.
+        /// Values under older keys in rows that runs rewrite; nil where they were not counted.
         package let underOldKeys: Int64?
+        /// Values under older keys in rows that `where` does not pick; nil where they were not counted.
         package let underOldKeysOutside: Int64?
         /// Values that do not open or should be sealed; nil where they were not counted.
         package let exceptions: Int64?
@@ -38,17 +44,21 @@ package struct Status: Hashable, Codable, Sendable {
 
     /// A row that stands out.
     package struct ColumnFinding: Hashable, Codable, Sendable {
-        /// Its column and key.
+        /// Its column.
         package let column: String
+        /// The row's key.
         package let row: String
         /// What it is.
         package let what: String
     }
 
-    /// The instance, its database, and how far it is.
+    /// The instance.
     package let instance: String
+    /// The database's engine and version.
     package let database: String
+    /// The first component of every value's context.
     package let namespace: String
+    /// How far the database is; grows with every run.
     package let epoch: Int64
     /// When the root key was last exported for safe-keeping.
     package let escrowedAt: String?
@@ -70,6 +80,7 @@ extension RotationEngine {
     /// - Parameters:
     ///   - counts: Whether values are opened and counted.
     ///   - interrupt: Raised to stop counting.
+    /// - Returns: What stands where; nil when it was interrupted.
     /// - Throws: ``RotationError`` with `keyNotUnwrapped`, ``ControlStoreError`` or ``StorageError``.
     package func status(counts: Bool, interrupt: Interrupt = Interrupt()) async throws -> Status? {
         var problems: [String] = []
@@ -84,11 +95,18 @@ extension RotationEngine {
         let (records, columns, openRun) = try await context.control.read { session in
             (try session.keyrings(), try session.columns(), try session.openRun())
         }
+        let holder = try await liveLease()?.holder
+        if let openRun, let problem = Self.problem(of: openRun, isDriven: holder != nil) { problems.append(problem) }
         var rings: [Status.Ring] = []
         for record in records {
             let ring = try await self.ring(record, censuses.first { $0.keyring == record.keyring.name.description })
             rings.append(ring)
             problems += ring.due.map { "keyring \"\(ring.name)\": \($0)" } + Self.problems(of: ring)
+        }
+        let unretired = records.flatMap { record in
+            record.keyring.versions.filter { $0.state == .deactivated && $0.retiredAt == nil }.map {
+                "key \($0.id) of \"\(record.keyring.name)\" was not proved unused; the next rotation takes its values along"
+            }
         }
         let undeclared = columns.filter { !$0.isDeclared }.map {
             "column \"\($0.declaration.path)\" is no longer declared"
@@ -101,7 +119,7 @@ extension RotationEngine {
             openRun: openRun.map {
                 "run \($0.id): \($0.kind.rawValue) \"\($0.keyring)\", \($0.phase.rawValue), \($0.state.rawValue)"
             },
-            lease: try await liveLease()?.holder, problems: problems, notes: undeclared + escrow
+            lease: holder, problems: problems, notes: unretired + undeclared + escrow
         )
     }
 
@@ -142,6 +160,18 @@ extension RotationEngine {
             due.append("the active key has used \(seals) seals, its limit is \(maxSeals)")
         }
         return due
+    }
+
+    /// What a run that is open asks of someone; nil where it goes on by itself or rests on request.
+    private static func problem(of run: RunRecord, isDriven: Bool) -> String? {
+        let goOn = "go on with \"keyturn run resume \(run.id)\" or end it with \"keyturn run cancel \(run.id)\""
+        let why = run.message.map { ": \($0)" } ?? ""
+        return switch run.state {
+        case .needsOperator: "run \(run.id) stopped in \(run.phase.rawValue)\(why); \(goOn)"
+        case .waiting: "run \(run.id) is \(run.message ?? "waiting"); say so with \"keyturn run ack \(run.id)\""
+        case .open where !isDriven: "run \(run.id) was cut off in \(run.phase.rawValue); \(goOn)"
+        default: nil
+        }
     }
 
     private static func problems(of ring: Status.Ring) -> [String] {

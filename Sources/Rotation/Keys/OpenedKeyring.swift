@@ -39,7 +39,10 @@ extension KeyAccess {
     ///
     /// - Parameters:
     ///   - record: The keyring.
+    ///   - catalogue: The cores that there are.
+    ///   - instance: The instance that its keys are wrapped for.
     ///   - forRewrite: Whether compromised versions open too, as only a run may ask.
+    /// - Returns: The keyring, ready to open and to seal.
     /// - Throws: ``RotationError`` with `keyNotUnwrapped`, or ``CoreError``.
     package func open(
         _ record: KeyringRecord, with catalogue: CoreCatalogue, instance: String, forRewrite: Bool

@@ -42,7 +42,12 @@ struct ColumnInspector {
             return finding(column, nil, refusals: ["table \"\(path.table)\" is not there"])
         }
         guard let description = table.column(path.column) else {
-            return finding(column, table, refusals: ["table \"\(path.table)\" has no column \"\(path.column)\""])
+            return finding(
+                column, table,
+                refusals: [
+                    "table \"\(path.table)\" has no column \"\(path.column)\" "
+                        + "(if it was renamed, declare its new name with was = \"\(path)\")"
+                ])
         }
         var refusals = keyRefusals(column, table) + valueRefusals(column, table, description)
         if let predicate = column.declaration.predicate {

@@ -52,8 +52,9 @@ package struct Conversion: Hashable, Codable, Sendable {
 
 /// What wraps a keyring's keys before a rewrapping.
 package struct RewrapPlan: Hashable, Codable, Sendable {
-    /// The provider, and its own name for the key that wraps now.
+    /// The provider.
     package let provider: String
+    /// The provider's own name for the key that wraps now.
     package let providerKeyBefore: String
     /// Whether the provider is to make a new key first.
     package let makesNewRoot: Bool

@@ -19,8 +19,9 @@ package struct Plan: Hashable, Codable, Sendable {
     package let columns: [ColumnPlan]
     /// About how long the rewriting and the verification take, from the timed sample.
     package let estimatedSeconds: Double
-    /// The extra room on disk that is needed meanwhile, in bytes, and what is free; nil where the server does not tell.
+    /// The extra room on disk that is needed meanwhile, in bytes.
     package let diskBytesNeeded: Int64
+    /// The room that is free, in bytes; nil where the server does not tell.
     package let diskBytesFree: Int64?
     /// The applications that hold the keyring's keys; the run waits for their acknowledgement.
     package let consumers: [String]
@@ -56,19 +57,23 @@ package struct ColumnPlan: Hashable, Codable, Sendable {
     package let tableRows: Int64
     /// About how many bytes the table and its indexes take.
     package let tableBytes: Int64
-    /// Rows looked at for this plan, and whether that was all of them.
+    /// Rows looked at for this plan.
     package let sampledRows: Int64
+    /// Whether those were all rows.
     package let sampledAll: Bool
     /// How long the sample took to read, open, seal and open again, in seconds.
     package let sampleSeconds: Double
-    /// Among those looked at: values to rewrite, and their bytes before and after.
+    /// Among those looked at: values to rewrite.
     package let toRewrite: Int64
+    /// The bytes of those values now.
     package let bytesBefore: Int64
+    /// The bytes of those values afterwards.
     package let bytesAfter: Int64
     /// Among those looked at: values that need nothing.
     package let unchanged: Int64
-    /// Among those looked at: values that would be quarantined, and the first of them.
+    /// Among those looked at: values that would be quarantined.
     package let wouldQuarantine: Int64
+    /// The first of the values that would be quarantined.
     package let quarantined: [Unopenable]
     /// Triggers that the rewriting fires.
     package let triggers: [String]

@@ -36,8 +36,8 @@ struct Batch: Sendable {
             counts.read += 1
             switch outcome {
             case .keep: counts.skipped += 1
-            case .replace(let value, let isAdopted):
-                swaps.append(Swap(key: row.key, old: row.value, new: value, setsAssignments: isAdopted))
+            case .replace(let value, let setsAssignments):
+                swaps.append(Swap(key: row.key, old: row.value, new: value, setsAssignments: setsAssignments))
             case .quarantine(let reason):
                 counts.quarantined += 1
                 doubtful.append((row.key, reason))

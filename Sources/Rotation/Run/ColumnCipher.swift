@@ -3,14 +3,16 @@ internal import KeyModel
 package import PluginKit
 package import Storage
 
-/// Decides what becomes of each value of one column: kept, sealed anew, or quarantined. Pure; knows no database.
+/// Decides what becomes of each value of one column: kept, sealed anew, or quarantined.
+///
+/// It knows no database.
 package struct ColumnCipher: Sendable {
     /// What becomes of one value.
     package enum Outcome: Sendable {
         /// It needs nothing.
         case keep
-        /// It is to be replaced by this value; `isAdopted` where it was plaintext.
-        case replace(StoredValue, isAdopted: Bool)
+        /// It is to be replaced by this value, and with it the assignments are written: it was plaintext, and the column has some.
+        case replace(StoredValue, setsAssignments: Bool)
         /// It must not be touched; the reason is a stable code.
         case quarantine(reason: String)
     }
@@ -95,6 +97,8 @@ package struct ColumnCipher: Sendable {
             case .mine(.exact(active)): break
             case .mine: sealed.append(index)
             case .foreign: if row.isMatching { outcomes[index] = .quarantine(reason: "dataForeign") }
+            // A row that was read again may have left the rows that the column's `where` picks.
+            case .plaintext where !row.isMatching && scope == .matching: break
             case .plaintext: adopt(row, at: index, into: &plain, outcomes: &outcomes)
             }
         }
@@ -150,12 +154,12 @@ package struct ColumnCipher: Sendable {
         let again = core.open(written.map { SealedItem($0.value, context: plain[$0.position].item.context) })
         for (result, (position, value)) in zip(again, written) {
             let (index, item) = plain[position]
-            guard case .success(let opened) = result, opened.key == active, opened.plaintext == item.plaintext else {
+            guard case .success(let opened) = result, opened.key == active, opened.isSame(as: item) else {
                 outcomes[index] = .quarantine(reason: "internalReadBackDiffers")
                 continue
             }
             let isAdopted = core.inspect(rows[index].value) == .plaintext
-            outcomes[index] = .replace(value, isAdopted: isAdopted)
+            outcomes[index] = .replace(value, setsAssignments: isAdopted && !target.assignments.isEmpty)
         }
     }
 
@@ -185,5 +189,14 @@ package struct ColumnCipher: Sendable {
         return PlainItem(
             opened.plaintext, context: place.of(row), attributes: attributes.kept(by: descriptor), form: form
         )
+    }
+}
+
+extension OpenedValue {
+    /// Whether opening gave back all that was sealed; what was left to the core (a timestamp) may be anything.
+    fileprivate func isSame(as item: PlainItem) -> Bool {
+        plaintext == item.plaintext && isDeterministic == item.isDeterministic
+            && (item.attributes.timestamp == nil || attributes.timestamp == item.attributes.timestamp)
+            && (item.attributes.others.isEmpty || attributes.others == item.attributes.others)
     }
 }

@@ -1,5 +1,6 @@
 internal import ControlStore
 internal import KeyModel
+internal import Logging
 internal import PluginKit
 internal import Storage
 
@@ -23,6 +24,8 @@ struct ColumnPass: Sendable {
     let meter: SealMeter
     let interrupt: Interrupt
     let throttle: Throttle
+    let table: TableDescription
+    let maxExtraDisk: Int64?
     let report: @Sendable (ColumnProgress) -> Void
 
     /// Walks on from where `progress` stands.
@@ -36,12 +39,13 @@ struct ColumnPass: Sendable {
         var source = WindowSource(pass: self, after: progress.cursor)
         var ledger = WindowLedger()
         var walked = progress
+        var growth = try await GrowthWatch(context.engine, table, limit: maxExtraDisk)
         let end = try await withThrowingTaskGroup(of: WindowWriter.Written.self) { writers in
             var inFlight = 0
             var end: End?
             while end == nil, let group = try await source.next() {
                 if inFlight == context.engine.tuning.writers, let written = try await writers.next() {
-                    end = try await fold(written, &ledger, &walked)
+                    end = try await fold(written, &ledger, &walked, &growth)
                     inFlight -= 1
                 }
                 guard end == nil else { break }
@@ -49,7 +53,7 @@ struct ColumnPass: Sendable {
                 inFlight += 1
             }
             while let written = try await writers.next() {
-                let last = try await fold(written, &ledger, &walked)
+                let last = try await fold(written, &ledger, &walked, &growth)
                 end = end ?? last
             }
             return end ?? .finished
@@ -72,7 +76,7 @@ struct ColumnPass: Sendable {
     private func takeUpLeftovers(_ progress: inout ColumnProgress) async throws {
         let (column, phase) = (progress.columnID, progress.phase)
         let marks = try await context.control.read { [run] in
-            try $0.windowMarks(run: run, column: column, phase: phase)
+            try $0.windowMarks(run: run).filter { $0.columnID == column && $0.phase == phase }
         }
         guard let last = marks.last else { return }
         for mark in marks { progress.counts.account(for: mark) }
@@ -84,9 +88,21 @@ struct ColumnPass: Sendable {
         }
     }
 
+    /// Puts into the run's history what makes it cost more room than it should.
+    private func warn(_ hindrance: String) async throws {
+        context.logger.warning("room is not reused", metadata: ["run.id": "\(run)", "why": "\(hindrance)"])
+        let held = try await lease.current()
+        let now = context.now()
+        try await context.control.write { [run, phase = RunPhase.reencrypt] session in
+            try session.checkLease(held)
+            try session.addStep("warning: \(hindrance)", in: phase, of: run, at: now)
+        }
+    }
+
     /// Takes a group that was written into the column's progress and says whether the walk must end.
     private func fold(
-        _ written: WindowWriter.Written, _ ledger: inout WindowLedger, _ progress: inout ColumnProgress
+        _ written: WindowWriter.Written, _ ledger: inout WindowLedger, _ progress: inout ColumnProgress,
+        _ growth: inout GrowthWatch
     ) async throws -> End? {
         for window in written.windows { ledger.finish(window) }
         let ready = ledger.takeContiguous()
@@ -107,6 +123,7 @@ struct ColumnPass: Sendable {
         }
         context.reached(.windowFinished)
         report(progress)
+        if let hindrance = try await growth.look(rows: progress.counts.written) { try await warn(hindrance) }
         if let end = written.end { return end }
         if request != .none, !progress.isDone { return .requested(request) }
         return interrupt.isSet && !progress.isDone ? .interrupted : nil
@@ -149,7 +166,7 @@ private struct WindowSource {
     }
 }
 
-/// Knows which windows are finished, so that the cursor only passes those without a gap before them. Pure.
+/// Knows which windows are finished, so that the cursor only passes those without a gap before them.
 struct WindowLedger: Sendable {
     private var finished: [Int64: FinishedWindow] = [:]
     private var next: Int64 = 1

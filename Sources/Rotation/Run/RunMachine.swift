@@ -101,7 +101,7 @@ package struct RunMachine: Hashable, Sendable {
         let names = consumers.map(\.description).joined(separator: ", ")
         message =
             stage == .opens
-            ? "waiting until \(names) can open with the new key" : "waiting until \(names) seal with the new key"
+            ? "until \(names) can open with the new key" : "until \(names) seal with the new key"
         return .wait(stage, consumers)
     }
 
@@ -126,13 +126,13 @@ package struct RunMachine: Hashable, Sendable {
 
     private mutating func park() -> Action {
         state = .paused
-        message = "paused on request"
+        message = "on request"
         return .park
     }
 
     private mutating func cancel() -> Action {
         state = .cancelled
-        message = "cancelled on request"
+        message = "on request"
         return phase <= .activate ? .discardAndEnd : .end
     }
 

@@ -109,6 +109,9 @@ extension Runner {
                 hint: "Put the column back as it was and resume the run, or cancel it."
             )
         }
+        guard let table = inspections.first?.table else {
+            throw RotationError(.callerPlanStale, "the table of \"\(column.declaration.path)\" is not there any more")
+        }
         let cipher = try ColumnCipher(
             column: column, keyring: keyring, namespace: instance.namespace, isAdopting: run.kind == .adopt,
             readsBack: inspections.contains(where: \.readsBack),
@@ -119,7 +122,7 @@ extension Runner {
         let pass = ColumnPass(
             context: context, run: run.id, cipher: cipher, lease: lease,
             meter: SealMeter(control: context.control, key: try keyring.requireActive(), limit: limit),
-            interrupt: interrupt, throttle: throttle,
+            interrupt: interrupt, throttle: throttle, table: table, maxExtraDisk: maxExtraDisk,
             report: { report(snapshot(of: run, nil, progress: [$0], column: name)) }
         )
         switch try await pass.walk(&progress) {

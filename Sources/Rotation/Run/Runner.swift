@@ -16,6 +16,7 @@ struct Runner: Sendable {
     let lease: LeaseKeeper
     let interrupt: Interrupt
     let throttle: Throttle
+    let maxExtraDisk: Int64?
     let waitsForPeople: Bool
     let report: @Sendable (RunSnapshot) -> Void
 
@@ -102,7 +103,6 @@ struct Runner: Sendable {
 
     /// Waits until the run may go on; nil when the process is asked to end first.
     private func waitForPeople(_ run: RunRecord, _ machine: RunMachine) async throws -> RunMachine.Event? {
-        report(snapshot(of: run, machine, progress: []))
         while !interrupt.isSet {
             try await Task.sleep(for: Self.pollInterval)
             _ = try await lease.current()

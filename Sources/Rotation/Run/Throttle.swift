@@ -1,21 +1,50 @@
-/// Holds a run down to a rate of rows, so that the application keeps its share.
-package struct Throttle: Sendable {
-    /// Rows a second at the most; nil for as fast as it goes.
-    package let rowsPerSecond: Double?
+internal import Synchronization
+
+/// Holds a run down, so that the application keeps its share; shared by all of a run's writers.
+package final class Throttle: Sendable {
+    private let rowsPerSecond: Double?
+    private let dutyCycle: Double
+    private let nextFree = Mutex<ContinuousClock.Instant?>(nil)
 
     /// Makes a throttle.
-    package init(rowsPerSecond: Double? = nil) { self.rowsPerSecond = rowsPerSecond }
+    ///
+    /// - Parameters:
+    ///   - rowsPerSecond: Rows rewritten a second at the most, over all writers; nil for as fast as it goes.
+    ///   - dutyCycle: The share of the time in which a writer writes, above 0, at most 1.
+    package init(rowsPerSecond: Double? = nil, dutyCycle: Double = 1) {
+        self.rowsPerSecond = rowsPerSecond
+        self.dutyCycle = dutyCycle
+    }
 
     /// The most rows to write at once, so that a slow run still hears quickly what is asked of it and keeps its lease.
     var rowsAtOnce: Int { rowsPerSecond.map { Int(max(1, min($0 / 4, 1_000_000))) } ?? .max }
 
-    /// Waits for as long as so many rows may take, cut short when the task is cancelled.
-    func pause(after rows: Int) async {
-        guard let rowsPerSecond, rowsPerSecond > 0, rows > 0 else { return }
-        do {
-            try await Task.sleep(for: .seconds(Double(rows) / rowsPerSecond))
-        } catch {
-            // Cancelled: the walk notices at its next batch.
+    /// How long a pause goes on before it is asked again whether it should.
+    private static let longestNap = Duration.milliseconds(250)
+
+    /// Waits for as long as so many rows, and the time that they took, ask for; cut short when the task is cancelled or
+    /// `goesOn` says no.
+    func pause(after rows: Int, taking time: Duration, while goesOn: () async throws -> Bool) async throws {
+        guard rows > 0 else { return }
+        let clock = ContinuousClock()
+        let until = clock.now + wait(after: rows, taking: time, now: clock.now)
+        while clock.now < until, !Task.isCancelled, try await goesOn() {
+            do {
+                try await clock.sleep(until: min(until, clock.now + Self.longestNap))
+            } catch {
+                return  // Cancelled: the walk notices at its next batch.
+            }
         }
+    }
+
+    private func wait(after rows: Int, taking time: Duration, now: ContinuousClock.Instant) -> Duration {
+        let idle = time * (1 / dutyCycle - 1)
+        guard let rowsPerSecond else { return idle }
+        let turn = nextFree.withLock { free in
+            let end = max(free ?? now, now) + .seconds(Double(rows) / rowsPerSecond)
+            free = end
+            return end
+        }
+        return max(idle, now.duration(to: turn))
     }
 }

@@ -37,10 +37,12 @@ struct WindowWriter: Sendable {
                 counts[place] += batch.counts
                 for piece in batch.pieces(ofAtMost: pass.throttle.rowsAtOnce) {
                     if pass.interrupt.isSet { return Written(windows: [], end: .interrupted) }
+                    let begun = ContinuousClock.now
                     let request = try await commit(piece, &marks[place], missed: &missed)
                     watched.add(piece.counts)
                     if request != .none { return Written(windows: [], end: .requested(request)) }
-                    await pass.throttle.pause(after: piece.swaps.count)
+                    try await pass.throttle.pause(
+                        after: piece.swaps.count, taking: ContinuousClock.now - begun, while: goesOn)
                 }
             }
         }
@@ -53,6 +55,13 @@ struct WindowWriter: Sendable {
             )
         }
         return Written(windows: windows, end: nil)
+    }
+
+    /// Whether nobody wants the run to stop; keeps the lease meanwhile.
+    private func goesOn() async throws -> Bool {
+        guard !pass.interrupt.isSet else { return false }
+        _ = try await pass.lease.current()
+        return try await context.control.read { [run = pass.run] in try $0.request(of: run) } == .none
     }
 
     /// Commits a batch with its mark; a batch that needs nothing written costs no transaction.

@@ -4,7 +4,7 @@ internal import Foundation
 internal import KeyModel
 internal import Rotation
 
-/// `keyturn init`
+/// Implements `keyturn init`.
 struct InitCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "init", abstract: "Make an instance on a database.",

@@ -8,7 +8,7 @@ internal import Terminal
 
 extension KeyListForm: ExpressibleByArgument {}
 
-/// `keyturn keyring`
+/// Implements `keyturn keyring`.
 struct KeyringCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "keyring", abstract: "List, show, import or export keyrings.",
@@ -18,7 +18,7 @@ struct KeyringCommand: AsyncParsableCommand {
     )
 }
 
-/// `keyturn keyring list`
+/// Implements `keyturn keyring list`.
 struct KeyringListCommand: InstanceCommand {
     static let configuration = CommandConfiguration(commandName: "list", abstract: "List the keyrings.")
 
@@ -43,7 +43,7 @@ struct KeyringListCommand: InstanceCommand {
     }
 }
 
-/// `keyturn keyring show`
+/// Implements `keyturn keyring show`.
 struct KeyringShowCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "show", abstract: "Show a keyring: its versions, and who moved them when and why."
@@ -75,7 +75,11 @@ struct KeyringShowCommand: InstanceCommand {
                 [
                     .record([
                         ("keyring", name), ("core", record.keyring.core), ("provider", record.provider.description),
-                        ("consumers", record.consumers.map(\.description).joined(separator: ", ")),
+                        (
+                            "consumers",
+                            record.consumers.isEmpty
+                                ? "none" : record.consumers.map(\.description).joined(separator: ", ")
+                        ),
                     ]),
                     .table(
                         "versions", columns: ["key", "state", "made", "seals"].map { Table.Column($0) }, rows: versions),
@@ -89,7 +93,7 @@ struct KeyringShowCommand: InstanceCommand {
     }
 }
 
-/// `keyturn keyring import`
+/// Implements `keyturn keyring import`.
 struct KeyringImportCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "import", abstract: "Take over the keys that an application has used so far.",
@@ -127,7 +131,7 @@ struct KeyringImportCommand: InstanceCommand {
     }
 }
 
-/// `keyturn keyring export`
+/// Implements `keyturn keyring export`.
 struct KeyringExportCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "export", abstract: "Print a keyring's keys for the application that holds them itself.",

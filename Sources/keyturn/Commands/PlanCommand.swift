@@ -4,7 +4,7 @@ internal import KeyModel
 internal import Rotation
 internal import Terminal
 
-/// `keyturn plan`
+/// Implements `keyturn plan`.
 struct PlanCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "plan", abstract: "Say what a rotation would do, what it costs and what stands against it.",

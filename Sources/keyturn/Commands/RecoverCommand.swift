@@ -2,7 +2,7 @@ internal import ArgumentParser
 internal import KeyModel
 internal import Rotation
 
-/// `keyturn recover`
+/// Implements `keyturn recover`.
 struct RecoverCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "recover",
@@ -26,9 +26,13 @@ struct RecoverCommand: InstanceCommand {
     }
 }
 
-/// `keyturn version`
-struct VersionCommand: ParsableCommand {
+/// Implements `keyturn version`.
+struct VersionCommand: InstanceCommand {
     static let configuration = CommandConfiguration(commandName: "version", abstract: "Print the version.")
 
-    func run() { print("keyturn \(Version.text)") }
+    @OptionGroup var global: GlobalOptions
+
+    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
+        Outcome(Report(["version": Version.text], [.lines(["keyturn \(Version.text)"])]))
+    }
 }

@@ -5,7 +5,7 @@ internal import KeyModel
 internal import Providers
 internal import Rotation
 
-/// `keyturn root`
+/// Implements `keyturn root`.
 struct RootCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "root", abstract: "Export the root key for safe-keeping, or restore it.",
@@ -13,7 +13,7 @@ struct RootCommand: AsyncParsableCommand {
     )
 }
 
-/// `keyturn root export`
+/// Implements `keyturn root export`.
 struct RootExportCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "export", abstract: "Write an encrypted copy of root.key.",
@@ -55,7 +55,7 @@ struct RootExportCommand: InstanceCommand {
     }
 }
 
-/// `keyturn root restore`
+/// Implements `keyturn root restore`.
 struct RootRestoreCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "restore", abstract: "Bring root.key back from an exported copy.",

@@ -11,10 +11,20 @@ struct DriveArguments: ParsableArguments {
     @Option(name: .long, help: "Rewrite at most so many rows a second.")
     var rowsPerSecond: Double?
 
+    @Option(name: .long, help: "Write at most this share of the time, above 0 and at most 1.")
+    var dutyCycle: Double = 1
+
+    @Option(name: .long, help: "Stop, ready to be resumed, when a table has grown by so many MiB.")
+    var maxExtraDisk: Int64?
+
     @Flag(name: .long, help: "End when the run waits for someone, instead of waiting too.")
     var noWait = false
 
     func validate() throws {
+        if !(dutyCycle > 0 && dutyCycle <= 1) { throw ValidationError("--duty-cycle is above 0 and at most 1") }
+        if let maxExtraDisk, !(1...(1 << 40)).contains(maxExtraDisk) {
+            throw ValidationError("--max-extra-disk is a number of MiB, at least 1")
+        }
         if let rowsPerSecond, !(rowsPerSecond >= 1) { throw ValidationError("--rows-per-second is at least 1") }
     }
 
@@ -36,16 +46,39 @@ struct DriveArguments: ParsableArguments {
         -> Outcome
     {
         let options = DriveOptions(
-            interrupt: interrupt, throttle: Throttle(rowsPerSecond: rowsPerSecond), waitsForPeople: !noWait,
+            interrupt: interrupt, throttle: Throttle(rowsPerSecond: rowsPerSecond, dutyCycle: dutyCycle),
+            maxExtraDisk: maxExtraDisk.map { $0 << 20 }, waitsForPeople: !noWait,
             report: { console.show($0) }
         )
-        let left = try await instance.engine.drive(run, options)
+        let left: RunRecord
+        do {
+            left = try await instance.engine.drive(run, options)
+        } catch {
+            try await sayHowItWasLeft(run, instance, console)
+            throw error
+        }
         let history = try await instance.engine.runHistory(run)
         if left.state.isOpen {
             console.note("run \(run) stopped in \(left.phase.rawValue); go on with: keyturn run resume \(run)")
         }
         return Outcome(
             history.report, status: interrupt.isSet && left.state.isOpen ? .interrupted : ExitStatus(of: left))
+    }
+}
+
+extension DriveArguments {
+    /// Says how to go on with a run that something stopped.
+    private func sayHowItWasLeft(_ run: Int64, _ instance: OpenInstance, _ console: Console) async throws {
+        do {
+            let left = try await instance.engine.runHistory(run).run
+            guard left.state.isOpen else { return console.note("run \(run) has ended: \(left.state.rawValue)") }
+            console.note(
+                "run \(run) stopped in \(left.phase.rawValue); what was committed stays. Once the cause is gone, go on with: "
+                    + "keyturn run resume \(run)"
+            )
+        } catch is any CodedError {
+            console.note("run \(run) stopped, and the database cannot be asked how it was left")
+        }
     }
 }
 
@@ -59,7 +92,7 @@ extension ExitStatus {
     }
 }
 
-/// `keyturn rotate`
+/// Implements `keyturn rotate`.
 struct RotateCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "rotate", abstract: "Make a new key for a keyring and seal every value anew under it.",
@@ -99,7 +132,7 @@ struct RotateCommand: InstanceCommand {
     }
 }
 
-/// `keyturn adopt`
+/// Implements `keyturn adopt`.
 struct AdoptCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "adopt", abstract: "Seal the plaintext of declared columns for the first time.",
@@ -138,7 +171,7 @@ struct AdoptCommand: InstanceCommand {
     }
 }
 
-/// `keyturn convert`
+/// Implements `keyturn convert`.
 struct ConvertCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "convert", abstract: "Move the values of columns to a keyring of another core.",
@@ -192,7 +225,7 @@ enum BindingArgument: String, CaseIterable, ExpressibleByArgument {
     }
 }
 
-/// `keyturn rewrap`
+/// Implements `keyturn rewrap`.
 struct RewrapCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "rewrap", abstract: "Wrap a keyring's keys under the provider's present key; rows untouched.",

@@ -5,7 +5,7 @@ internal import KeyModel
 internal import Rotation
 internal import Terminal
 
-/// `keyturn runs`
+/// Implements `keyturn runs`.
 struct RunsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "runs", abstract: "List the runs, or show one step by step.",
@@ -13,7 +13,7 @@ struct RunsCommand: AsyncParsableCommand {
     )
 }
 
-/// `keyturn runs list`
+/// Implements `keyturn runs list`.
 struct RunsListCommand: InstanceCommand {
     static let configuration = CommandConfiguration(commandName: "list", abstract: "List the runs, newest first.")
 
@@ -35,7 +35,7 @@ struct RunsListCommand: InstanceCommand {
     }
 }
 
-/// `keyturn runs show`
+/// Implements `keyturn runs show`.
 struct RunsShowCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "show", abstract: "Show one run: its steps, its counts, what it quarantined, its proof.",
@@ -71,7 +71,7 @@ struct RunsShowCommand: InstanceCommand {
     }
 }
 
-/// `keyturn run`
+/// Implements `keyturn run`.
 struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run", abstract: "Pause, resume, cancel or acknowledge a run.",
@@ -79,7 +79,7 @@ struct RunCommand: AsyncParsableCommand {
     )
 }
 
-/// `keyturn run pause`
+/// Implements `keyturn run pause`.
 struct RunPauseCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "pause", abstract: "Pause a run after the batch in hand.",
@@ -98,7 +98,7 @@ struct RunPauseCommand: InstanceCommand {
     }
 }
 
-/// `keyturn run resume`
+/// Implements `keyturn run resume`.
 struct RunResumeCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "resume", abstract: "Go on with a run that was paused, interrupted or killed.",
@@ -123,7 +123,7 @@ struct RunResumeCommand: InstanceCommand {
     }
 }
 
-/// `keyturn run cancel`
+/// Implements `keyturn run cancel`.
 struct RunCancelCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "cancel", abstract: "Cancel a run after the batch in hand.",
@@ -153,7 +153,7 @@ struct RunCancelCommand: InstanceCommand {
     }
 }
 
-/// `keyturn run ack`
+/// Implements `keyturn run ack`.
 struct RunAcknowledgeCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "ack", abstract: "Say that a consumer can go along with a run.",

@@ -38,7 +38,7 @@ struct ValueArguments: ParsableArguments {
     }
 }
 
-/// `keyturn seal`
+/// Implements `keyturn seal`.
 struct SealCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "seal", abstract: "Seal one value from standard input, for an application.",
@@ -57,7 +57,7 @@ struct SealCommand: InstanceCommand {
     }
 }
 
-/// `keyturn open`
+/// Implements `keyturn open`.
 struct OpenCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "open", abstract: "Open one value from standard input, or the one that stands in a row.",

@@ -4,7 +4,7 @@ internal import KeyModel
 internal import Rotation
 internal import Terminal
 
-/// `keyturn verify`
+/// Implements `keyturn verify`.
 struct VerifyCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify", abstract: "Open every value with the active key alone and count what else there is.",
@@ -68,7 +68,7 @@ struct VerifyCommand: InstanceCommand {
     }
 }
 
-/// `keyturn status`
+/// Implements `keyturn status`.
 struct StatusCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "status", abstract: "Say what stands where and what needs someone.",

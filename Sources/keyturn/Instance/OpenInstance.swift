@@ -26,6 +26,8 @@ struct OpenInstance {
     /// - Parameters:
     ///   - directory: The instance's directory.
     ///   - appliesConfiguration: Whether a changed `keyturn.lua` is taken up; commands that only look do not.
+    /// - Returns: The instance, its database connected.
+    /// - Throws: Whatever stands in the way, from the file that cannot be read to the database that cannot be reached.
     static func open(_ directory: InstanceDirectory, appliesConfiguration: Bool) async throws -> OpenInstance {
         let description = try directory.read()
         let parts = try Parts()

@@ -12,6 +12,7 @@ final class Console: Sendable {
     private let format: OutputFormat
     private let isQuiet: Bool
     private let isConfirmed: Bool
+    private let interrupt: Interrupt
     private let style: Style
     private let progress: Mutex<ProgressState>
 
@@ -20,7 +21,8 @@ final class Console: Sendable {
         var isShown = false
     }
 
-    init(_ global: GlobalOptions) {
+    init(_ global: GlobalOptions, _ interrupt: Interrupt) {
+        self.interrupt = interrupt
         format = global.output
         isQuiet = global.quiet
         isConfirmed = global.yes
@@ -62,10 +64,11 @@ final class Console: Sendable {
     /// Shows how far a run is: one line that is rewritten on a terminal, plain lines now and then otherwise.
     func show(_ snapshot: RunSnapshot) {
         let phase = snapshot.column.map { "\(snapshot.phase.rawValue) \($0)" } ?? snapshot.phase.rawValue
-        if let message = snapshot.message, snapshot.state.isOpen, snapshot.state != .open {
-            return note("run \(snapshot.run): \(message)")
+        // What makes a run need an operator is the command's error and said at its end.
+        if let message = snapshot.message, snapshot.state == .paused || snapshot.state == .waiting {
+            return note("run \(snapshot.run) \(snapshot.state.rawValue): \(message)")
         }
-        guard snapshot.rowsDone > 0 || TerminalSize.isTerminal(STDERR_FILENO) else { return }
+        guard snapshot.rowsDone > 0 else { return }
         show(phase: phase, done: snapshot.rowsDone, expected: snapshot.rowsExpected)
     }
 
@@ -102,14 +105,28 @@ final class Console: Sendable {
         guard !isConfirmed else { return }
         guard TerminalSize.isTerminal(STDIN_FILENO), TerminalSize.isTerminal(STDERR_FILENO) else {
             throw CommandError(
-                .callerNotConfirmed, "\(question): nobody is there to confirm it",
-                hint: "Give --yes; nothing was changed.",
-                status: .refused
+                .callerNotConfirmed,
+                "not confirmed: \(question.prefix(1).lowercased() + question.dropFirst()), and there is no terminal to ask on",
+                hint: "Give --yes, or run it in a terminal; nothing was changed.", status: .refused
             )
         }
         Self.write("\(question).\nType \(quoted(word)) to go ahead: ", to: STDERR_FILENO)
-        guard readLine(strippingNewline: true) == word else {
-            throw CommandError(.callerNotConfirmed, "not confirmed", hint: "Nothing was changed.", status: .refused)
+        try waitForLine()
+        guard let answer = readLine(strippingNewline: true), answer == word else {
+            throw CommandError(
+                .callerNotConfirmed, "not confirmed: the answer was not \(quoted(word))", hint: "Nothing was changed.",
+                status: .refused
+            )
+        }
+    }
+
+    /// Waits until a line was typed, or someone presses Ctrl-C.
+    private func waitForLine() throws {
+        var input = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
+        while poll(&input, 1, 100) <= 0 {
+            guard interrupt.isSet else { continue }
+            write("", to: STDERR_FILENO)
+            throw CommandError(.callerInterrupted, "interrupted", hint: "Nothing was changed.", status: .interrupted)
         }
     }
 
@@ -132,14 +149,21 @@ final class Console: Sendable {
 
     private func csv(_ report: Report) -> [String] {
         for case .table(_, let columns, let rows) in report.blocks {
-            return [columns.map(\.header)].map(CSV.line) + rows.map(CSV.line)
+            let bare = rows.map { zip($0, columns).map { $1.alignment == .right ? Self.ungrouped($0) : $0 } }
+            return [columns.map(\.header)].map(CSV.line) + bare.map(CSV.line)
         }
         return text(report).map { CSV.line([$0]) }
     }
 
+    /// A count without the commas that group its digits for people; other texts as they are.
+    private static func ungrouped(_ text: String) -> String {
+        text.allSatisfy { $0.isNumber || $0 == "," } ? text.replacing(",", with: "") : text
+    }
+
     private func lines(of value: any Encodable) throws -> [String] {
-        guard let list = value as? [any Encodable] else { return [try json(value, isCompact: true)] }
-        return try list.map { try json($0, isCompact: true) }
+        let mirror = Mirror(reflecting: value)
+        guard mirror.displayStyle == .collection else { return [try json(value, isCompact: true)] }
+        return try mirror.children.compactMap { $0.value as? any Encodable }.map { try json($0, isCompact: true) }
     }
 
     private func json(_ value: any Encodable, isCompact: Bool = false) throws -> String {

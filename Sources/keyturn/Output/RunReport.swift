@@ -97,7 +97,7 @@ extension RunHistory {
                 ("run", "\(run.id): \(run.kind.rawValue) \"\(run.keyring)\", \(run.urgency.rawValue)"),
                 ("state", run.state.rawValue + (run.message.map { ": \($0)" } ?? "")), ("phase", run.phase.rawValue),
                 ("new key", run.newKey?.description ?? "-"),
-                ("old keys", run.oldKeys.map(\.description).joined(separator: ", ")),
+                ("old keys", run.oldKeys.isEmpty ? "none" : run.oldKeys.map(\.description).joined(separator: ", ")),
                 ("by", run.actor),
             ]),
             .table(
