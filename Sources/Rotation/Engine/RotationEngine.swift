@@ -15,8 +15,8 @@ package struct RotationEngine: Sendable {
 
     /// Makes an engine on a database that belongs to an instance.
     ///
-    /// - Throws: ``ControlStoreError`` with `storeSchemaState` where it belongs to none, ``ControlStoreError`` with
-    ///   `storeSchemaNewer`, or ``StorageError``.
+    /// - Throws: ``ControlStoreError`` with `storeSchemaState` where it belongs to none, `storeSetBack` where it belongs to
+    ///   another, or `storeSchemaNewer`; or ``StorageError``.
     package init(context: RotationContext, configurationHash: String) async throws {
         self.context = context
         self.configurationHash = configurationHash
@@ -26,6 +26,13 @@ package struct RotationEngine: Sendable {
             throw ControlStoreError(
                 .storeSchemaState, "the database belongs to no instance of Keyturn",
                 hint: "Run \"keyturn init\", or check that \"database\" in keyturn.lua names the right one."
+            )
+        }
+        let own = await context.memory.entry.instance
+        guard found.id == own else {
+            throw ControlStoreError(
+                .storeSetBack, "the database belongs to instance \(found.id), this directory to \(own)",
+                hint: "Check that \"database\" in keyturn.lua names the right one; nothing was changed."
             )
         }
         if version != ControlSession.schemaVersion {
@@ -41,9 +48,10 @@ package struct RotationEngine: Sendable {
 
     /// Brings the records in line with a configuration, with the key columns that the database names filled in.
     ///
-    /// - Throws: ``ControlStoreError`` with `callerConfigurationConflict`, ``RotationError`` with `callerNotFound` for a
+    /// - Throws: ``ControlStoreError`` with `callerConfigurationConflict` or `storeSetBack`, ``RotationError`` with `callerNotFound` for a
     ///   table or column that is not there, or ``StorageError``.
     package func apply(_ configuration: Configuration) async throws {
+        try await requireCurrent()
         var complete = configuration
         complete.columns = try await context.engine.read { session in
             try configuration.columns.map { try Self.complete($0, in: session) }

@@ -26,8 +26,12 @@ struct OpenInstance {
     /// - Parameters:
     ///   - directory: The instance's directory.
     ///   - appliesConfiguration: Whether a changed `keyturn.lua` is taken up; commands that only look do not.
-    static func open(_ directory: InstanceDirectory, appliesConfiguration: Bool) async throws -> OpenInstance {
+    ///   - beginsJournal: Whether a journal that is missing is begun anew, as only `keyturn recover` may.
+    static func open(
+        _ directory: InstanceDirectory, appliesConfiguration: Bool, beginsJournal: Bool = false
+    ) async throws -> OpenInstance {
         let description = try directory.read()
+        if beginsJournal { try directory.beginJournal(of: description.instance) }
         let parts = try Parts()
         let configuration = try await parts.load(description.configuration)
         let store = try Parts.connect(configuration.database)
@@ -91,6 +95,15 @@ struct Parts {
         let uid = getuid()
         let name = getpwuid(uid).map { String(cString: $0.pointee.pw_name) } ?? "?"
         return "\(name) (uid \(uid))"
+    }
+}
+
+extension InstanceDirectory {
+    /// Begins a journal where there is none; it knows no nonce, so that nothing works before the database is accepted.
+    fileprivate func beginJournal(of instance: String) throws {
+        guard !FileManager.default.fileExists(atPath: journal) else { return }
+        let node = UUID().uuidString.lowercased()
+        _ = try NodeJournal(creating: journal, with: .init(node: node, instance: instance, nonce: "", epoch: 0))
     }
 }
 
