@@ -54,7 +54,13 @@ package struct NodeJournal: Sendable {
     /// - Throws: ``ControlStoreError`` with `storeRecordDamaged` where no line of it can be read.
     package init(reading path: String) throws {
         file = URL(filePath: path)
-        guard let data = FileManager.default.contents(atPath: path) else { throw Self.failed("read", path) }
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw Self.failed(
+                "read", path,
+                hint:
+                    "Restore it from a backup of the instance directory, or run \"keyturn recover\", which begins a new one."
+            )
+        }
         let entries = data.split(separator: UInt8(ascii: "\n")).reversed().lazy.compactMap {
             try? JSONDecoder().decode(Entry.self, from: Data($0))  // a torn last line is what a crash leaves behind
         }
@@ -109,10 +115,10 @@ package struct NodeJournal: Sendable {
         guard fsync(directory) == 0 else { throw failed("write", folder) }
     }
 
-    private static func failed(_ what: String, _ path: String) -> ControlStoreError {
+    private static func failed(_ what: String, _ path: String, hint: String? = nil) -> ControlStoreError {
         ControlStoreError(
             .storeRecordDamaged,
-            "cannot \(what) the node's journal \(quoted(path)): \(String(cString: strerror(errno)))"
+            "cannot \(what) the node's journal \(quoted(path)): \(String(cString: strerror(errno)))", hint: hint
         )
     }
 }

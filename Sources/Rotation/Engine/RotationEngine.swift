@@ -15,14 +15,21 @@ package struct RotationEngine: Sendable {
 
     /// Makes an engine on a database that belongs to an instance.
     ///
-    /// - Throws: ``ControlStoreError`` with `storeSchemaState` where it belongs to none, ``ControlStoreError`` with
-    ///   `storeSchemaNewer`, or ``StorageError``.
+    /// - Throws: ``ControlStoreError`` with `storeSchemaState` where it belongs to none, `storeSetBack` where it belongs to
+    ///   another, or `storeSchemaNewer`; or ``StorageError``.
     package init(context: RotationContext, configurationHash: String) async throws {
         self.context = context
         self.configurationHash = configurationHash
         keys = KeyAccess(control: context.control, providers: context.providers)
         let (version, found) = try await context.control.read { (try $0.schemaVersion(), try $0.instance()) }
         guard let found else { throw Self.noInstance }
+        let own = await context.memory.entry.instance
+        guard found.id == own else {
+            throw ControlStoreError(
+                .storeSetBack, "the database belongs to instance \(found.id), this directory to \(own)",
+                hint: "Check that \"database\" in keyturn.lua names the right one; nothing was changed."
+            )
+        }
         if version != ControlSession.schemaVersion {
             try await context.control.write { [now = context.now()] in try $0.migrate(at: now) }
         }
@@ -40,9 +47,10 @@ package struct RotationEngine: Sendable {
 
     /// Brings the records in line with a configuration, with the key columns that the database names filled in.
     ///
-    /// - Throws: ``ControlStoreError`` with `callerConfigurationConflict`, ``RotationError`` with `callerNotFound` for a
+    /// - Throws: ``ControlStoreError`` with `callerConfigurationConflict` or `storeSetBack`, ``RotationError`` with `callerNotFound` for a
     ///   table or column that is not there, or ``StorageError``.
     package func apply(_ configuration: Configuration) async throws {
+        try await requireCurrent()
         var complete = configuration
         complete.columns = try await context.engine.read { session in
             try configuration.columns.map { try Self.complete($0, in: session) }
