@@ -39,10 +39,18 @@ package struct NodeJournal: Sendable {
     package init(creating path: String, with entry: Entry) throws {
         file = URL(filePath: path)
         self.entry = entry
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        // Under another name first: a journal that was cut off before its first line was whole could not be read again.
+        let temporary = path + ".new"
+        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw Self.failed("make", path) }
         close(descriptor)
-        try append(entry)
+        try Self.append(entry, to: temporary)
+        defer { unlink(temporary) }
+        guard link(temporary, path) == 0 else { throw Self.failed("make", path) }
+        let directory = open(file.deletingLastPathComponent().path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard directory >= 0 else { throw Self.failed("make", path) }
+        defer { close(directory) }
+        guard fsync(directory) == 0 else { throw Self.failed("make", path) }
     }
 
     /// Reads a journal.
@@ -57,7 +65,7 @@ package struct NodeJournal: Sendable {
         guard let last = entries.first else {
             throw ControlStoreError(
                 .storeRecordDamaged, "cannot read the node's journal \(quoted(path)): no line of it is whole",
-                hint: "Restore it from a backup of the instance directory, or remove it and run \"keyturn recover\"."
+                hint: "Restore it from a backup of the instance directory."
             )
         }
         entry = last
@@ -70,19 +78,27 @@ package struct NodeJournal: Sendable {
         var next = entry
         change(&next)
         guard next != entry else { return }
-        try append(next)
+        try Self.append(next, to: file.path)
         entry = next
     }
 
-    private func append(_ entry: Entry) throws {
+    private static func append(_ entry: Entry, to path: String) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys]
-        let line = try encoder.encode(entry) + [UInt8(ascii: "\n")]
-        let descriptor = open(file.path, O_WRONLY | O_APPEND | O_CLOEXEC)
-        guard descriptor >= 0 else { throw Self.failed("open", file.path) }
+        let descriptor = open(path, O_RDWR | O_APPEND | O_CLOEXEC)
+        guard descriptor >= 0 else { throw failed("open", path) }
         defer { close(descriptor) }
+        // A line that a crash has torn ends here, so that it does not take the new one along.
+        let separator: [UInt8] = endsWithinLine(descriptor) ? [UInt8(ascii: "\n")] : []
+        let line = separator + (try encoder.encode(entry)) + [UInt8(ascii: "\n")]
         let written = line.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
-        guard written == line.count, fsync(descriptor) == 0 else { throw Self.failed("write", file.path) }
+        guard written == line.count, fsync(descriptor) == 0 else { throw failed("write", path) }
+    }
+
+    private static func endsWithinLine(_ descriptor: Int32) -> Bool {
+        let end = lseek(descriptor, 0, SEEK_END)
+        var last: UInt8 = 0
+        return end > 0 && (pread(descriptor, &last, 1, end - 1) != 1 || last != UInt8(ascii: "\n"))
     }
 
     private static func failed(_ what: String, _ path: String) -> ControlStoreError {
