@@ -20,24 +20,23 @@ package struct RotationEngine: Sendable {
     package init(context: RotationContext, configurationHash: String) async throws {
         self.context = context
         self.configurationHash = configurationHash
-        keys = KeyAccess(control: context.control, providers: context.providers)
-        let (version, found) = try await context.control.read { (try $0.schemaVersion(), try $0.instance()) }
-        guard let found else {
-            throw ControlStoreError(
-                .storeSchemaState, "the database belongs to no instance of Keyturn",
-                hint: "Run \"keyturn init\", or check that \"database\" in keyturn.lua names the right one."
-            )
-        }
+        keys = KeyAccess(control: context.control, cores: context.cores, providers: context.providers)
+        let version = try await context.control.read { try $0.schemaVersion() }
+        guard version > 0 else { throw Self.noInstance }
         if version != ControlSession.schemaVersion {
             try await context.control.write { [now = context.now()] in try $0.migrate(at: now) }
         }
+        guard let found = try await context.control.read({ try $0.instance() }) else { throw Self.noInstance }
         instance = found
     }
 
     /// Refuses a database that was set back or replaced; only opening works then.
     ///
     /// - Throws: ``ControlStoreError`` with `storeSetBack`.
-    package func requireCurrent() async throws { try await context.memory.check(instance) }
+    package func requireCurrent() async throws {
+        guard let present = try await context.control.read({ try $0.instance() }) else { throw Self.noInstance }
+        try await context.memory.check(present)
+    }
 
     /// Brings the records in line with a configuration, with the key columns that the database names filled in.
     ///
@@ -87,6 +86,13 @@ package struct RotationEngine: Sendable {
             .callerNotFound, "column \(quoted(path.description)) is not declared in keyturn.lua",
             hint: nearest(to: path.description, among: names).map { "Did you mean \"\($0)\"?" }
                 ?? "Declare it: column \"\(path)\" { keyring = \"…\" }."
+        )
+    }
+
+    private static var noInstance: ControlStoreError {
+        ControlStoreError(
+            .storeSchemaState, "the database belongs to no instance of Keyturn",
+            hint: "Run \"keyturn init\", or check that \"database\" in keyturn.lua names the right one."
         )
     }
 
