@@ -51,7 +51,10 @@ extension RotationEngine {
         if request.urgency == .emergency { try await cancelOpenRun() }
         let text = try plan.encoded()
         let now = context.now()
-        let run = try await context.control.write { [context, configurationHash] session in
+        let node = await context.memory.entry.node
+        let (run, epoch) = try await context.control.write { [context, configurationHash] session in
+            // Else the run would stand open, and nobody here could drive it.
+            try session.refuseLease(ofOthersThan: node, now: now)
             if let open = try session.openRun() { throw Self.isOpen(open) }
             let columns = try session.columns().filter { $0.isDeclared && $0.declaration.keyring == request.keyring }
             let ids = request.kind == .rewrap ? [] : request.columnIDs ?? columns.map(\.id)
@@ -64,8 +67,9 @@ extension RotationEngine {
                 )
             }
             try session.addStep("started by \(context.actor)", in: .planned, of: run.id, at: now)
-            return run
+            return (run, try session.raiseEpoch())
         }
+        try await context.memory.remember(epoch: epoch)
         context.reached(.runRecorded)
         return run
     }
@@ -134,6 +138,12 @@ extension RotationEngine {
             guard run.state.isOpen else {
                 throw RotationError(.callerRunState, "run \(id) is over: \(run.state.rawValue)")
             }
+            if request == .cancel, run.kind == .convert, run.phase > .activate {
+                throw RotationError(
+                    .callerRunState, "run \(id) converts its columns already, and half of one opens under no one core",
+                    hint: "Let it go on to its end, or pause it; convert the columns back afterwards."
+                )
+            }
             try session.setRequest(request, of: id)
         }
     }
@@ -181,15 +191,28 @@ extension RotationEngine {
         )
     }
 
-    /// Cancels the run that is open, by its driver if one lives, directly otherwise.
-    private func cancelOpenRun() async throws {
-        guard let open = try await context.control.read({ try $0.openRun() }) else { return }
-        guard open.urgency == .routine else { return }
+    /// Asks a routine run that is open to cancel, and waits for as long as some process drives it.
+    ///
+    /// What an emergency does first, before it takes the instance's lock: the process that drives the run may hold it.
+    ///
+    /// - Returns: The run where it is open still, since no process drove it.
+    /// - Throws: ``RotationError`` with `callerRunState` where it cannot be cancelled any more.
+    @discardableResult
+    package func stopRoutineRun() async throws -> RunRecord? {
+        guard let open = try await context.control.read({ try $0.openRun() }), open.urgency == .routine else {
+            return nil
+        }
         try await ask(.cancel, of: open.id)
         while try await liveLease() != nil {
-            guard try await context.control.read({ try $0.run(open.id).state.isOpen }) else { return }
+            guard try await context.control.read({ try $0.run(open.id).state.isOpen }) else { return nil }
             try await Task.sleep(for: .milliseconds(100))
         }
+        return open
+    }
+
+    /// Cancels the run that is open, by its driver if one lives, directly otherwise.
+    private func cancelOpenRun() async throws {
+        guard let open = try await stopRoutineRun() else { return }
         _ = try await drive(open.id, DriveOptions(waitsForPeople: false))
     }
 }
