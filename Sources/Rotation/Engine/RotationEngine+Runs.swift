@@ -36,11 +36,12 @@ extension RotationEngine {
     /// An emergency run cancels the routine run that is open and takes over its rows.
     ///
     /// - Throws: ``RotationError`` with `callerPolicyForbids` for a plan with refusals, or `callerRunOpen`.
-    package func start(_ plan: Plan, for request: PlanRequest) async throws -> RunRecord {
+    package func start(_ reviewed: Plan, for request: PlanRequest) async throws -> RunRecord {
         try await requireCurrent()
         if request.urgency == .routine, let open = try await context.control.read({ try $0.openRun() }) {
             throw Self.isOpen(open)
         }
+        let plan = try await makeWay(for: request, reviewed)
         guard plan.refusals.isEmpty else {
             throw RotationError(
                 .callerPolicyForbids,
@@ -48,10 +49,12 @@ extension RotationEngine {
                 hint: "Nothing was changed."
             )
         }
-        if request.urgency == .emergency { try await cancelOpenRun() }
         let text = try plan.encoded()
         let now = context.now()
-        let run = try await context.control.write { [context, configurationHash] session in
+        let node = await context.memory.entry.node
+        let (run, epoch) = try await context.control.write { [context, configurationHash] session in
+            // Else the run would stand open, and nobody here could drive it.
+            try session.refuseLease(ofOthersThan: node, now: now)
             if let open = try session.openRun() { throw Self.isOpen(open) }
             let columns = try session.columns().filter { $0.isDeclared && $0.declaration.keyring == request.keyring }
             let ids = request.kind == .rewrap ? [] : request.columnIDs ?? columns.map(\.id)
@@ -64,8 +67,9 @@ extension RotationEngine {
                 )
             }
             try session.addStep("started by \(context.actor)", in: .planned, of: run.id, at: now)
-            return run
+            return (run, try session.raiseEpoch())
         }
+        try await context.memory.remember(epoch: epoch)
         context.reached(.runRecorded)
         return run
     }
@@ -134,6 +138,12 @@ extension RotationEngine {
             guard run.state.isOpen else {
                 throw RotationError(.callerRunState, "run \(id) is over: \(run.state.rawValue)")
             }
+            if request == .cancel, run.kind == .convert, run.phase > .activate {
+                throw RotationError(
+                    .callerRunState, "run \(id) converts its columns already, and half of one opens under no one core",
+                    hint: "Let it go on to its end, or pause it; convert the columns back afterwards."
+                )
+            }
             try session.setRequest(request, of: id)
         }
     }
@@ -181,16 +191,42 @@ extension RotationEngine {
         )
     }
 
-    /// Cancels the run that is open, by its driver if one lives, directly otherwise.
-    private func cancelOpenRun() async throws {
-        guard let open = try await context.control.read({ try $0.openRun() }) else { return }
-        guard open.urgency == .routine else { return }
-        try await ask(.cancel, of: open.id)
-        while try await liveLease() != nil {
-            guard try await context.control.read({ try $0.run(open.id).state.isOpen }) else { return }
+    /// Asks the routine run that is open, if there is one, to make way for an emergency.
+    ///
+    /// - Throws: ``StorageError`` or ``ControlStoreError``.
+    package func askOpenRunToMakeWay() async throws {
+        guard let open = try await openRoutineRun() else { return }
+        do {
+            try await ask(.cancel, of: open.id)
+        } catch let error as RotationError where error.code == .callerRunState {
+            // It has ended by itself in between.
+        }
+    }
+
+    /// Cancels what stands in an emergency's way; the plan is made anew where that may have made or moved keys.
+    private func makeWay(for request: PlanRequest, _ plan: Plan) async throws -> Plan {
+        guard request.urgency == .emergency, plan.refusals.isEmpty, try await cancelOpenRun() else { return plan }
+        return try await self.plan(request)
+    }
+
+    /// Cancels the routine run that is open: by its driver if one lives on another node, directly otherwise, since the
+    /// caller holds this node's lock.
+    ///
+    /// - Returns: Whether there was one.
+    private func cancelOpenRun() async throws -> Bool {
+        guard let open = try await openRoutineRun() else { return false }
+        try await askOpenRunToMakeWay()
+        let node = await context.memory.entry.node
+        while let lease = try await liveLease(), lease.node != node {
+            guard try await context.control.read({ try $0.run(open.id).state.isOpen }) else { return true }
             try await Task.sleep(for: .milliseconds(100))
         }
         _ = try await drive(open.id, DriveOptions(waitsForPeople: false))
+        return true
+    }
+
+    private func openRoutineRun() async throws -> RunRecord? {
+        try await context.control.read { try $0.openRun() }.flatMap { $0.urgency == .routine ? $0 : nil }
     }
 }
 

@@ -15,17 +15,22 @@ package struct RotationEngine: Sendable {
 
     /// Makes an engine on a database that belongs to an instance.
     ///
-    /// - Throws: ``ControlStoreError`` with `storeSchemaState` where it belongs to none, ``ControlStoreError`` with
-    ///   `storeSchemaNewer`, or ``StorageError``.
+    /// - Throws: ``ControlStoreError`` with `storeSchemaState` where it belongs to none, `storeSetBack` where it belongs to
+    ///   another, or `storeSchemaNewer`; or ``StorageError``.
     package init(context: RotationContext, configurationHash: String) async throws {
         self.context = context
         self.configurationHash = configurationHash
-        keys = KeyAccess(control: context.control, providers: context.providers)
-        let (version, found) = try await context.control.read { (try $0.schemaVersion(), try $0.instance()) }
-        guard let found else {
+        keys = KeyAccess(control: context.control, cores: context.cores, providers: context.providers)
+        let version = try await context.control.read { try $0.schemaVersion() }
+        guard version > 0 else { throw Self.noInstance }
+        // A newer schema is refused before anything of it is read.
+        if version > ControlSession.schemaVersion { try await context.control.read { try $0.refuseNewerSchema() } }
+        guard let found = try await context.control.read({ try $0.instance() }) else { throw Self.noInstance }
+        let own = await context.memory.entry.instance
+        guard found.id == own else {
             throw ControlStoreError(
-                .storeSchemaState, "the database belongs to no instance of Keyturn",
-                hint: "Run \"keyturn init\", or check that \"database\" in keyturn.lua names the right one."
+                .storeSetBack, "the database belongs to instance \(found.id), this directory to \(own)",
+                hint: "Check that \"database\" in keyturn.lua names the right one; nothing was changed."
             )
         }
         if version != ControlSession.schemaVersion {
@@ -37,13 +42,18 @@ package struct RotationEngine: Sendable {
     /// Refuses a database that was set back or replaced; only opening works then.
     ///
     /// - Throws: ``ControlStoreError`` with `storeSetBack`.
-    package func requireCurrent() async throws { try await context.memory.check(instance) }
+    package func requireCurrent() async throws {
+        // Read anew: runs that this very engine drove have raised the epoch since it was made.
+        guard let present = try await context.control.read({ try $0.instance() }) else { throw Self.noInstance }
+        try await context.memory.check(present)
+    }
 
     /// Brings the records in line with a configuration, with the key columns that the database names filled in.
     ///
-    /// - Throws: ``ControlStoreError`` with `callerConfigurationConflict`, ``RotationError`` with `callerNotFound` for a
+    /// - Throws: ``ControlStoreError`` with `callerConfigurationConflict` or `storeSetBack`, ``RotationError`` with `callerNotFound` for a
     ///   table or column that is not there, or ``StorageError``.
     package func apply(_ configuration: Configuration) async throws {
+        try await requireCurrent()
         var complete = configuration
         complete.columns = try await context.engine.read { session in
             try configuration.columns.map { try Self.complete($0, in: session) }
@@ -90,8 +100,22 @@ package struct RotationEngine: Sendable {
         )
     }
 
+    private static var noInstance: ControlStoreError {
+        ControlStoreError(
+            .storeSchemaState, "the database belongs to no instance of Keyturn",
+            hint: "Run \"keyturn init\", or check that \"database\" in keyturn.lua names the right one."
+        )
+    }
+
     var planner: Planner {
         Planner(context: context, keys: keys, instance: instance, configurationHash: configurationHash)
+    }
+
+    private static var noInstance: ControlStoreError {
+        ControlStoreError(
+            .storeSchemaState, "the database belongs to no instance of Keyturn",
+            hint: "Run \"keyturn init\", or check that \"database\" in keyturn.lua names the right one."
+        )
     }
 
     private static func complete(
