@@ -1,3 +1,4 @@
+internal import KeyModel
 package import Storage
 
 /// A database of PostgreSQL, through two reading and two writing connections of libpq.
@@ -9,7 +10,12 @@ package final class PostgreSQLEngine: StorageEngine {
     /// `postgresql` and the version of the server, such as `postgresql 15.20`.
     package let description: String
     /// Every tenth row a batch: the room that the first batch leaves on a page holds the new versions of the others.
-    package let tuning = BatchTuning(windowRows: 10_000, batchesPerWindow: 10, isStrided: true)
+    ///
+    /// Two connections write; each takes four windows in turns, so that neither's last commit is what the other's next batch
+    /// could still need to see.
+    package let tuning = BatchTuning(
+        windowRows: 10_000, batchesPerWindow: 10, isStrided: true, interleavedWindows: 4, writers: 2
+    )
 
     /// An update leaves the old version of its row where it was.
     package let placesOfOldBytes = [
@@ -59,6 +65,16 @@ package final class PostgreSQLEngine: StorageEngine {
             try await Task.sleep(for: min(pause, end - clock.now))
             pause = min(pause * 2, .milliseconds(200))
             older = try await readers.run { [older] in try older.remaining(on: $0) }
+        }
+    }
+
+    /// Runs VACUUM on a table, outside of any transaction and for as long as it takes.
+    func vacuum(_ table: TableName) async throws {
+        try await writers.run { connection in
+            let name = table.parts.map(quotedIdentifier).joined(separator: ".")
+            _ = try connection.run("SET statement_timeout = 0")
+            defer { connection.restoreSettings() }
+            _ = try connection.run("VACUUM (TRUNCATE false) \(name)", doing: "reclaim room of", quoted(name))
         }
     }
 

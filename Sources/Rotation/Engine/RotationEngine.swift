@@ -111,13 +111,6 @@ package struct RotationEngine: Sendable {
         Planner(context: context, keys: keys, instance: instance, configurationHash: configurationHash)
     }
 
-    private static var noInstance: ControlStoreError {
-        ControlStoreError(
-            .storeSchemaState, "the database belongs to no instance of Keyturn",
-            hint: "Run \"keyturn init\", or check that \"database\" in keyturn.lua names the right one."
-        )
-    }
-
     private static func complete(
         _ declaration: ColumnDeclaration, in session: any StorageSession
     ) throws -> ColumnDeclaration {

@@ -93,6 +93,11 @@ extension Connection {
         try checked(PQexec(try connected(), text), doing: action, object)
     }
 
+    /// Sets the connection back to what it was set to when it was made; a connection that is gone is made anew anyway.
+    func restoreSettings() {
+        _ = try? run("SET statement_timeout = \(settings.statementTimeout.wholeMilliseconds)")
+    }
+
     /// Runs one statement.
     ///
     /// - Parameters:

@@ -43,7 +43,8 @@ extension PostgreSQLSession {
             indexedColumns: secondary.reduce(into: []) { $0.formUnion($1.columns) },
             uniqueColumns: secondary.filter(\.isUnique).reduce(into: []) { $0.formUnion($1.columns) },
             computedFromColumns: try reader.generatingColumns().union(indexes.flatMap(\.computedFrom)),
-            triggers: try reader.updateTriggers(), estimatedRows: size.rows, estimatedBytes: size.bytes)
+            triggers: try reader.updateTriggers(), estimatedRows: size.rows, estimatedBytes: size.bytes,
+            storesOutOfLine: size.outOfLine)
     }
 }
 
@@ -104,20 +105,21 @@ private struct TableReader {
     }
 
     /// About how many rows there are and how many bytes they take with their indexes, partitions included.
-    func size() throws -> (rows: Int64, bytes: Int64) {
+    func size() throws -> (rows: Int64, bytes: Int64, outOfLine: Bool) {
         let found = try session.rows(
             """
             SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::int8,
                 coalesce(sum(pg_table_size(c.oid)), 0)::int8, coalesce(sum(greatest(c.reltuples, 0)), 0)::int8,
-                coalesce(bool_or(c.reltuples < 0), false)
+                coalesce(bool_or(c.reltuples < 0), false),
+                coalesce(sum(pg_relation_size(nullif(c.reltoastrelid, 0))), 0) > coalesce(sum(pg_relation_size(c.oid)), 0) / 4
             FROM pg_class AS c WHERE c.relkind = 'r' AND c.oid = ANY (
                 SELECT relid FROM pg_partition_tree($1::oid::regclass) UNION ALL SELECT $1::oid)
             """, [.integer(table.id)])
-        guard let row = found.first else { return (0, 0) }
+        guard let row = found.first else { return (0, 0, false) }
         let isSmall = try row.integer(1) <= Self.countedBytes || row.integer(3) != 0
-        guard isSmall, !table.hidesRows else { return (try row.integer(2), try row.integer(0)) }
+        guard isSmall, !table.hidesRows else { return (try row.integer(2), try row.integer(0), try row.integer(4) != 0) }
         let rows = try session.rows("SELECT count(*) FROM \(table.sql)").first?.integer(0)
-        return (rows ?? 0, try row.integer(0))
+        return (rows ?? 0, try row.integer(0), try row.integer(4) != 0)
     }
 
     /// The names of columns that a query on the catalogue gives by their numbers.

@@ -11,7 +11,11 @@ extension PostgreSQLSession {
             [Parameter("\(connection.settings.batchLockTimeout.wholeMilliseconds)")])
         var hits = [Bool](repeating: false, count: swaps.count)
         for round in Self.rounds(swaps, shape.form) {
-            for index in try write(round.map { ($0, swaps[$0]) }, shape) { hits[index] = true }
+            do {
+                for index in try write(round.map { ($0, swaps[$0]) }, shape) { hits[index] = true }
+            } catch let error as StorageError where error.code == .storeBusy {
+                throw StorageError(.storeRowLocked, error.message, hint: error.hint, cause: error)
+            }
         }
         return hits
     }

@@ -24,6 +24,8 @@ final class PostgreSQLSession: StorageSession {
         return try connection.execute(text, parameters, isPrepared: Self.isWorthPreparing(text)).changedRows
     }
 
+    var sharedRowLock: SQL { "FOR SHARE" }
+
     func columnType(_ type: ControlType) -> SQL {
         switch type {
         case .integer: "bigint"
