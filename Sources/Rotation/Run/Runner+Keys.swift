@@ -152,13 +152,23 @@ extension Runner {
     /// Discards a version that was prepared and never became active.
     func discardNewKey(of run: inout RunRecord) async throws {
         let record = try await context.control.read { [name = run.keyring] in try $0.keyring(name) }
-        guard let id = run.newKey, let version = record.keyring[id], version.state == .preActivation else { return }
+        guard let id = run.newKey, let version = record.keyring[id] else { return }
+        switch version.state {
+        case .preActivation: try await discard(version, of: run.id)
+        // A crash came between the two: only what stands outside of the database is left to be done.
+        case .destroyed: break
+        default: return
+        }
+        try await context.memory.remember(destroyed: id)
+    }
+
+    private func discard(_ version: KeyVersion, of run: Int64) async throws {
         let held = try await lease.current()
-        try await context.control.write { [context, number = run.id] session in
+        try await context.control.write { [context] session in
             try session.checkLease(held)
             let now = context.now()
-            try session.discard(version, at: now, actor: context.actor, reason: "run \(number) cancelled")
-            try session.addStep("key \(version.id) discarded", in: .prepare, of: number, at: now)
+            try session.discard(version, at: now, actor: context.actor, reason: "run \(run) cancelled")
+            try session.addStep("key \(version.id) discarded", in: .prepare, of: run, at: now)
         }
     }
 
