@@ -144,7 +144,15 @@ let package = Package(
         ),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: strict),
         // Runs the built executable against real files.
-        .testTarget(name: "EndToEndTests", swiftSettings: strict),
+        .testTarget(
+            name: "EndToEndTests",
+            dependencies: [
+                "keyturn", "keyturn-lua", "Fernet", "KR1", "KeyModel", "PluginKit", "Rotation",
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ],
+            exclude: ["Support/fernet.py"],
+            swiftSettings: strict
+        ),
         // Runs the built executable against what should not be.
         .testTarget(name: "HardshipTests", dependencies: ["keyturn", "keyturn-lua"], swiftSettings: strict),
         .target(name: "VectorTesting", path: "Tests/VectorTesting", swiftSettings: strict),

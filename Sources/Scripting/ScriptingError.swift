@@ -1,3 +1,5 @@
+internal import KeyModel
+
 /// Says why a script or a configuration could not be used.
 package struct ScriptingError: Error, Sendable {
     /// Stable names, the same in logs, JSON and scripts.
@@ -32,4 +34,9 @@ package struct ScriptingError: Error, Sendable {
         self.hint = hint
         self.cause = cause
     }
+}
+
+extension ScriptingError: CodedError {
+    /// The stable name of the code.
+    package var codeName: String { code.rawValue }
 }

@@ -33,24 +33,20 @@ package struct NodeJournal: Sendable {
     /// What holds now.
     package private(set) var entry: Entry
 
-    /// Begins a journal; fails where there is one.
+    /// Begins a journal, whole or not at all; fails where there is one.
     ///
     /// - Throws: ``ControlStoreError`` or the system's error.
     package init(creating path: String, with entry: Entry) throws {
         file = URL(filePath: path)
         self.entry = entry
-        // Under another name first: a journal that was cut off before its first line was whole could not be read again.
-        let temporary = path + ".new"
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw Self.failed("make", path) }
-        close(descriptor)
-        try Self.append(entry, to: temporary)
-        defer { unlink(temporary) }
-        guard link(temporary, path) == 0 else { throw Self.failed("make", path) }
-        let directory = open(file.deletingLastPathComponent().path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard directory >= 0 else { throw Self.failed("make", path) }
-        defer { close(directory) }
-        guard fsync(directory) == 0 else { throw Self.failed("make", path) }
+        let begun = path + ".new"
+        let descriptor = open(begun, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw Self.failed("make", begun) }
+        defer { close(descriptor) }
+        try Self.write(Self.line(of: entry), to: descriptor, path: begun)
+        // Unlike `rename`, `link` never takes the name from another journal.
+        guard link(begun, path) == 0, unlink(begun) == 0 else { throw Self.failed("make", path) }
+        try Self.synchronizeDirectory(of: path)
     }
 
     /// Reads a journal.
@@ -58,14 +54,20 @@ package struct NodeJournal: Sendable {
     /// - Throws: ``ControlStoreError`` with `storeRecordDamaged` where no line of it can be read.
     package init(reading path: String) throws {
         file = URL(filePath: path)
-        guard let data = FileManager.default.contents(atPath: path) else { throw Self.failed("read", path) }
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw Self.failed(
+                "read", path,
+                hint:
+                    "Restore it from a backup of the instance directory, or run \"keyturn recover\", which begins a new one."
+            )
+        }
         let entries = data.split(separator: UInt8(ascii: "\n")).reversed().lazy.compactMap {
             try? JSONDecoder().decode(Entry.self, from: Data($0))  // a torn last line is what a crash leaves behind
         }
         guard let last = entries.first else {
             throw ControlStoreError(
                 .storeRecordDamaged, "cannot read the node's journal \(quoted(path)): no line of it is whole",
-                hint: "Restore it from a backup of the instance directory."
+                hint: "Restore it from a backup of the instance directory, or remove it and run \"keyturn recover\"."
             )
         }
         entry = last
@@ -78,33 +80,45 @@ package struct NodeJournal: Sendable {
         var next = entry
         change(&next)
         guard next != entry else { return }
-        try Self.append(next, to: file.path)
+        try append(next)
         entry = next
     }
 
-    private static func append(_ entry: Entry, to path: String) throws {
+    private func append(_ entry: Entry) throws {
+        let descriptor = open(file.path, O_RDWR | O_APPEND | O_CLOEXEC)
+        guard descriptor >= 0 else { throw Self.failed("open", file.path) }
+        defer { close(descriptor) }
+        // What a crash has torn must not swallow the line that follows it.
+        let end = lseek(descriptor, 0, SEEK_END)
+        var last = UInt8(ascii: "\n")
+        if end > 0, pread(descriptor, &last, 1, end - 1) != 1 { throw Self.failed("read", file.path) }
+        let separator = last == UInt8(ascii: "\n") ? Data() : Data([UInt8(ascii: "\n")])
+        try Self.write(separator + Self.line(of: entry), to: descriptor, path: file.path)
+    }
+
+    private static func line(of entry: Entry) throws -> Data {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys]
-        let descriptor = open(path, O_RDWR | O_APPEND | O_CLOEXEC)
-        guard descriptor >= 0 else { throw failed("open", path) }
-        defer { close(descriptor) }
-        // A line that a crash has torn ends here, so that it does not take the new one along.
-        let separator: [UInt8] = endsWithinLine(descriptor) ? [UInt8(ascii: "\n")] : []
-        let line = separator + (try encoder.encode(entry)) + [UInt8(ascii: "\n")]
-        let written = line.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
-        guard written == line.count, fsync(descriptor) == 0 else { throw failed("write", path) }
+        return try encoder.encode(entry) + [UInt8(ascii: "\n")]
     }
 
-    private static func endsWithinLine(_ descriptor: Int32) -> Bool {
-        let end = lseek(descriptor, 0, SEEK_END)
-        var last: UInt8 = 0
-        return end > 0 && (pread(descriptor, &last, 1, end - 1) != 1 || last != UInt8(ascii: "\n"))
+    private static func write(_ data: Data, to descriptor: Int32, path: String) throws {
+        let written = data.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+        guard written == data.count, fsync(descriptor) == 0 else { throw failed("write", path) }
     }
 
-    private static func failed(_ what: String, _ path: String) -> ControlStoreError {
+    private static func synchronizeDirectory(of path: String) throws {
+        let folder = URL(filePath: path).deletingLastPathComponent().path
+        let directory = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard directory >= 0 else { throw failed("open", folder) }
+        defer { close(directory) }
+        guard fsync(directory) == 0 else { throw failed("write", folder) }
+    }
+
+    private static func failed(_ what: String, _ path: String, hint: String? = nil) -> ControlStoreError {
         ControlStoreError(
             .storeRecordDamaged,
-            "cannot \(what) the node's journal \(quoted(path)): \(String(cString: strerror(errno)))"
+            "cannot \(what) the node's journal \(quoted(path)): \(String(cString: strerror(errno)))", hint: hint
         )
     }
 }

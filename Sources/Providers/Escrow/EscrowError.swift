@@ -1,3 +1,5 @@
+internal import KeyModel
+
 /// Says why a root key was not put into escrow or brought back.
 package struct EscrowError: Error, Hashable, Sendable {
     /// Stable names, the same in logs, JSON and scripts.
@@ -30,4 +32,9 @@ package struct EscrowError: Error, Hashable, Sendable {
         self.message = message
         self.hint = hint
     }
+}
+
+extension EscrowError: CodedError {
+    /// The stable name of the code.
+    package var codeName: String { code.rawValue }
 }

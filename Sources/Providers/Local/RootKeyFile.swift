@@ -116,7 +116,9 @@ package struct RootKeyFile: Sendable {
             let subject = "cannot \(verb) root key file \(quoted(path))"
             switch error.number {
             case ENOENT:
-                let hint = verb == "create" ? "Make its directory first." : "Put it back from its escrow copy."
+                let hint =
+                    verb == "create"
+                    ? "Make its directory first." : "Put it back from its escrow copy with \"keyturn root restore\"."
                 throw ProviderError(.providerMisconfigured, "\(subject): \(error.reason)", hint: hint)
             case ELOOP: throw misplaced("it is a symbolic link", hint: "Name the file itself.")
             case EEXIST:

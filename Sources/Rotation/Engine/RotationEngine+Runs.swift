@@ -36,11 +36,12 @@ extension RotationEngine {
     /// An emergency run cancels the routine run that is open and takes over its rows.
     ///
     /// - Throws: ``RotationError`` with `callerPolicyForbids` for a plan with refusals, or `callerRunOpen`.
-    package func start(_ plan: Plan, for request: PlanRequest) async throws -> RunRecord {
+    package func start(_ reviewed: Plan, for request: PlanRequest) async throws -> RunRecord {
         try await requireCurrent()
         if request.urgency == .routine, let open = try await context.control.read({ try $0.openRun() }) {
             throw Self.isOpen(open)
         }
+        let plan = try await makeWay(for: request, reviewed)
         guard plan.refusals.isEmpty else {
             throw RotationError(
                 .callerPolicyForbids,
@@ -48,7 +49,6 @@ extension RotationEngine {
                 hint: "Nothing was changed."
             )
         }
-        if request.urgency == .emergency { try await cancelOpenRun() }
         let text = try plan.encoded()
         let now = context.now()
         let node = await context.memory.entry.node
@@ -191,29 +191,42 @@ extension RotationEngine {
         )
     }
 
-    /// Asks a routine run that is open to cancel, and waits for as long as some process drives it.
+    /// Asks the routine run that is open, if there is one, to make way for an emergency.
     ///
-    /// What an emergency does first, before it takes the instance's lock: the process that drives the run may hold it.
-    ///
-    /// - Returns: The run where it is open still, since no process drove it.
-    /// - Throws: ``RotationError`` with `callerRunState` where it cannot be cancelled any more.
-    @discardableResult
-    package func stopRoutineRun() async throws -> RunRecord? {
-        guard let open = try await context.control.read({ try $0.openRun() }), open.urgency == .routine else {
-            return nil
+    /// - Throws: ``StorageError`` or ``ControlStoreError``.
+    package func askOpenRunToMakeWay() async throws {
+        guard let open = try await openRoutineRun() else { return }
+        do {
+            try await ask(.cancel, of: open.id)
+        } catch let error as RotationError where error.code == .callerRunState {
+            // It has ended by itself in between.
         }
-        try await ask(.cancel, of: open.id)
-        while try await liveLease() != nil {
-            guard try await context.control.read({ try $0.run(open.id).state.isOpen }) else { return nil }
-            try await Task.sleep(for: .milliseconds(100))
-        }
-        return open
     }
 
-    /// Cancels the run that is open, by its driver if one lives, directly otherwise.
-    private func cancelOpenRun() async throws {
-        guard let open = try await stopRoutineRun() else { return }
+    /// Cancels what stands in an emergency's way; the plan is made anew where that may have made or moved keys.
+    private func makeWay(for request: PlanRequest, _ plan: Plan) async throws -> Plan {
+        guard request.urgency == .emergency, plan.refusals.isEmpty, try await cancelOpenRun() else { return plan }
+        return try await self.plan(request)
+    }
+
+    /// Cancels the routine run that is open: by its driver if one lives on another node, directly otherwise, since the
+    /// caller holds this node's lock.
+    ///
+    /// - Returns: Whether there was one.
+    private func cancelOpenRun() async throws -> Bool {
+        guard let open = try await openRoutineRun() else { return false }
+        try await askOpenRunToMakeWay()
+        let node = await context.memory.entry.node
+        while let lease = try await liveLease(), lease.node != node {
+            guard try await context.control.read({ try $0.run(open.id).state.isOpen }) else { return true }
+            try await Task.sleep(for: .milliseconds(100))
+        }
         _ = try await drive(open.id, DriveOptions(waitsForPeople: false))
+        return true
+    }
+
+    private func openRoutineRun() async throws -> RunRecord? {
+        try await context.control.read { try $0.openRun() }.flatMap { $0.urgency == .routine ? $0 : nil }
     }
 }
 

@@ -15,18 +15,26 @@ package struct RotationEngine: Sendable {
 
     /// Makes an engine on a database that belongs to an instance.
     ///
-    /// - Throws: ``ControlStoreError`` with `storeSchemaState` where it belongs to none, ``ControlStoreError`` with
-    ///   `storeSchemaNewer`, or ``StorageError``.
+    /// - Throws: ``ControlStoreError`` with `storeSchemaState` where it belongs to none, `storeSetBack` where it belongs to
+    ///   another, or `storeSchemaNewer`; or ``StorageError``.
     package init(context: RotationContext, configurationHash: String) async throws {
         self.context = context
         self.configurationHash = configurationHash
         keys = KeyAccess(control: context.control, cores: context.cores, providers: context.providers)
         let version = try await context.control.read { try $0.schemaVersion() }
         guard version > 0 else { throw Self.noInstance }
+        guard version <= ControlSession.schemaVersion else { throw ControlSession.isNewer(version) }
+        guard let found = try await context.control.read({ try $0.instance() }) else { throw Self.noInstance }
+        let own = await context.memory.entry.instance
+        guard found.id == own else {
+            throw ControlStoreError(
+                .storeSetBack, "the database belongs to instance \(found.id), this directory to \(own)",
+                hint: "Check that \"database\" in keyturn.lua names the right one; nothing was changed."
+            )
+        }
         if version != ControlSession.schemaVersion {
             try await context.control.write { [now = context.now()] in try $0.migrate(at: now) }
         }
-        guard let found = try await context.control.read({ try $0.instance() }) else { throw Self.noInstance }
         instance = found
     }
 
@@ -34,15 +42,17 @@ package struct RotationEngine: Sendable {
     ///
     /// - Throws: ``ControlStoreError`` with `storeSetBack`.
     package func requireCurrent() async throws {
+        // Read anew: runs that this very engine drove have raised the epoch since it was made.
         guard let present = try await context.control.read({ try $0.instance() }) else { throw Self.noInstance }
         try await context.memory.check(present)
     }
 
     /// Brings the records in line with a configuration, with the key columns that the database names filled in.
     ///
-    /// - Throws: ``ControlStoreError`` with `callerConfigurationConflict`, ``RotationError`` with `callerNotFound` for a
+    /// - Throws: ``ControlStoreError`` with `callerConfigurationConflict` or `storeSetBack`, ``RotationError`` with `callerNotFound` for a
     ///   table or column that is not there, or ``StorageError``.
     package func apply(_ configuration: Configuration) async throws {
+        try await requireCurrent()
         var complete = configuration
         complete.columns = try await context.engine.read { session in
             try configuration.columns.map { try Self.complete($0, in: session) }
@@ -89,15 +99,15 @@ package struct RotationEngine: Sendable {
         )
     }
 
+    var planner: Planner {
+        Planner(context: context, keys: keys, instance: instance, configurationHash: configurationHash)
+    }
+
     private static var noInstance: ControlStoreError {
         ControlStoreError(
             .storeSchemaState, "the database belongs to no instance of Keyturn",
             hint: "Run \"keyturn init\", or check that \"database\" in keyturn.lua names the right one."
         )
-    }
-
-    var planner: Planner {
-        Planner(context: context, keys: keys, instance: instance, configurationHash: configurationHash)
     }
 
     private static func complete(

@@ -38,9 +38,10 @@ package actor KeyAccess {
                 cause = error
             }
         }
+        let name = "cannot unwrap key \(key) of \"\(keyring)\""
         let why = (cause as? any CodedError).map(\.message) ?? "it has no wrapped copy"
         throw RotationError(
-            .keyNotUnwrapped, "cannot unwrap key \(key) of \"\(keyring)\": \(why)",
+            .keyNotUnwrapped, why.hasPrefix(name) ? why : "\(name): \(why)",
             hint: (cause as? any CodedError)?.hint,
             cause: cause
         )

@@ -59,6 +59,17 @@ struct Batch: Sendable {
         )
     }
 
+    /// The batch in pieces of at most so many values to replace; what was read is counted with the first.
+    func pieces(ofAtMost limit: Int) -> [Batch] {
+        guard swaps.count > limit else { return [self] }
+        return stride(from: 0, to: swaps.count, by: limit).map { start in
+            let part = Array(swaps[start..<min(start + limit, swaps.count)])
+            return start == 0
+                ? Batch(rows: rows - swaps.count + part.count, swaps: part, counts: counts, doubtful: doubtful)
+                : Batch(rows: part.count, swaps: part, counts: RowCounts(), doubtful: [])
+        }
+    }
+
     /// The values that could not be opened, as records.
     func quarantined(column: Int64, at time: Timestamp) -> [QuarantineRecord] {
         doubtful.map { QuarantineRecord(columnID: column, key: $0.key, reason: $0.reason, at: time) }

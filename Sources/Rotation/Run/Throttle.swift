@@ -16,6 +16,9 @@ package final class Throttle: Sendable {
         self.dutyCycle = dutyCycle
     }
 
+    /// The most rows to write at once, so that a slow run still hears quickly what is asked of it and keeps its lease.
+    var rowsAtOnce: Int { rowsPerSecond.map { Int(max(1, min($0 / 4, 1_000_000))) } ?? .max }
+
     /// How long a pause goes on before it is asked again whether it should.
     private static let longestNap = Duration.milliseconds(250)
 

@@ -35,13 +35,15 @@ struct WindowWriter: Sendable {
                 let batch = Batch(window, turn: turn, tuning: context.engine.tuning)
                 guard batch.rows > 0 else { continue }
                 counts[place] += batch.counts
-                if pass.interrupt.isSet { return Written(windows: [], end: .interrupted) }
-                let begun = ContinuousClock.now
-                let request = try await commit(batch, &marks[place], missed: &missed)
-                watched.add(batch.counts)
-                if request != .none { return Written(windows: [], end: .requested(request)) }
-                try await pass.throttle.pause(
-                    after: batch.swaps.count, taking: ContinuousClock.now - begun, while: goesOn)
+                for piece in batch.pieces(ofAtMost: pass.throttle.rowsAtOnce) {
+                    if pass.interrupt.isSet { return Written(windows: [], end: .interrupted) }
+                    let begun = ContinuousClock.now
+                    let request = try await commit(piece, &marks[place], missed: &missed)
+                    watched.add(piece.counts)
+                    if request != .none { return Written(windows: [], end: .requested(request)) }
+                    try await pass.throttle.pause(
+                        after: piece.swaps.count, taking: ContinuousClock.now - begun, while: goesOn)
+                }
             }
         }
         try await retry(missed, &marks)

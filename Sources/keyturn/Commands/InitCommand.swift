@@ -2,6 +2,7 @@ internal import ArgumentParser
 internal import ControlStore
 internal import Foundation
 internal import KeyModel
+internal import PluginKit
 internal import Rotation
 
 /// Implements `keyturn init`.
@@ -85,7 +86,7 @@ struct InitCommand: InstanceCommand {
             -- column "table.column" { keyring = "main", context = "column" }
 
             """
-        try Data(text.utf8).write(to: URL(filePath: file), options: .withoutOverwriting)
+        try OutputFile(file).write(Bytes(text.utf8))
         return file
     }
 }

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import ControlStore
 internal import KeyModel
 internal import Rotation
 
@@ -16,8 +17,10 @@ struct RecoverCommand: InstanceCommand {
     @OptionGroup var global: GlobalOptions
 
     func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: false)
+        let directory = try global.directory()
+        _ = try directory.read()
         try console.confirm("This accepts the database as it stands now", byTyping: "recover")
+        let instance = try await OpenInstance.open(directory, appliesConfiguration: false, beginsJournal: true)
         let recovery = try await instance.locked { try await instance.engine.recover() }
         let runs = recovery.cancelledRuns.map { "run \($0) is cancelled" }
         let keys = recovery.destroyedKeys.map { "key \($0) is struck out again" }

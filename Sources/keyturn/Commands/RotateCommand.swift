@@ -28,6 +28,19 @@ struct DriveArguments: ParsableArguments {
         if let rowsPerSecond, !(rowsPerSecond >= 1) { throw ValidationError("--rows-per-second is at least 1") }
     }
 
+    /// Records a run and drives it, under one lock, so that nobody else takes it up in between.
+    ///
+    /// - Parameter patience: How long another process of the node may take to leave.
+    func start(
+        _ plan: Plan, _ request: PlanRequest, _ instance: OpenInstance, _ console: Console, _ interrupt: Interrupt,
+        within patience: Duration = .zero
+    ) async throws -> Outcome {
+        try await instance.locked(within: patience) {
+            let run = try await instance.engine.start(plan, for: request)
+            return try await drive(run.id, instance, console, interrupt)
+        }
+    }
+
     /// Drives a run with progress on standard error, and reports how it was left.
     func drive(_ run: Int64, _ instance: OpenInstance, _ console: Console, _ interrupt: Interrupt) async throws
         -> Outcome
@@ -101,6 +114,9 @@ struct RotateCommand: InstanceCommand {
     @Flag(name: .long, help: "The key has leaked: mark it compromised, cancel and replace a routine run.")
     var emergency = false
 
+    /// How long an emergency waits for the process of a routine run to leave at its batch boundary.
+    private static let longestTakeOver = Duration.seconds(60)
+
     func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
         let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: true)
         let request = PlanRequest(kind: .rotate, urgency: emergency ? .emergency : .routine, keyring: try Name(keyring))
@@ -109,8 +125,10 @@ struct RotateCommand: InstanceCommand {
             emergency
             ? "This marks the active key of \"\(keyring)\" compromised and rewrites every value of it"
             : "This makes a new key for \"\(keyring)\" and rewrites every value of it"
-        let run = try await start(made, request, instance, console, question: question, insistingOn: plan)
-        return try await instance.locked { try await driving.drive(run.id, instance, console, interrupt) }
+        try confirm(made, console, question: question, insistingOn: plan)
+        if emergency { try await instance.engine.askOpenRunToMakeWay() }
+        return try await driving.start(
+            made, request, instance, console, interrupt, within: emergency ? Self.longestTakeOver : .zero)
     }
 }
 
@@ -148,8 +166,8 @@ struct AdoptCommand: InstanceCommand {
         let request = PlanRequest(kind: .adopt, keyring: keyring, columnIDs: records.map(\.id))
         let made = try await instance.engine.plan(request)
         let question = "This seals the plaintext of \(columns.joined(separator: ", ")) under \"\(keyring)\""
-        let run = try await start(made, request, instance, console, question: question, insistingOn: plan)
-        return try await instance.locked { try await driving.drive(run.id, instance, console, interrupt) }
+        try confirm(made, console, question: question, insistingOn: plan)
+        return try await driving.start(made, request, instance, console, interrupt)
     }
 }
 
@@ -187,8 +205,8 @@ struct ConvertCommand: InstanceCommand {
         let request = PlanRequest(kind: .convert, keyring: try Name(to), columnIDs: ids, context: context?.scheme)
         let made = try await instance.engine.plan(request)
         let question = "This seals \(columns.joined(separator: ", ")) anew under \"\(to)\" (\(made.core))"
-        let run = try await start(made, request, instance, console, question: question, insistingOn: plan)
-        let outcome = try await instance.locked { try await driving.drive(run.id, instance, console, interrupt) }
+        try confirm(made, console, question: question, insistingOn: plan)
+        let outcome = try await driving.start(made, request, instance, console, interrupt)
         console.note("Now write keyring = \"\(to)\" for \(columns.joined(separator: ", ")) in keyturn.lua.")
         return outcome
     }
@@ -241,16 +259,13 @@ struct RewrapCommand: InstanceCommand {
             )
         }
         let question = "This wraps the keys of \"\(keyring)\" anew under provider \"\(made.rewrap?.provider ?? "-")\""
-        let run = try await start(made, request, instance, console, question: question, insistingOn: nil)
-        return try await instance.locked { try await driving.drive(run.id, instance, console, interrupt) }
+        try confirm(made, console, question: question, insistingOn: nil)
+        return try await driving.start(made, request, instance, console, interrupt)
     }
 }
 
-/// Confirms a plan and records its run.
-private func start(
-    _ plan: Plan, _ request: PlanRequest, _ instance: OpenInstance, _ console: Console, question: String,
-    insistingOn hash: String?
-) async throws -> RunRecord {
+/// Shows a plan's warnings and has it confirmed.
+private func confirm(_ plan: Plan, _ console: Console, question: String, insistingOn hash: String?) throws {
     if let hash, hash != plan.hash {
         throw RotationError(
             .callerPlanStale, "the plan has changed: its hash is \(plan.hash), not \(quoted(hash))",
@@ -259,5 +274,4 @@ private func start(
     }
     for warning in plan.warnings { console.note("warning: \(warning)") }
     if plan.refusals.isEmpty { try console.confirm(question, byTyping: plan.keyring) }
-    return try await instance.locked { try await instance.engine.start(plan, for: request) }
 }

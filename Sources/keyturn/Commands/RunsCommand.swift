@@ -2,6 +2,7 @@ internal import ArgumentParser
 internal import ControlStore
 internal import Foundation
 internal import KeyModel
+internal import PluginKit
 internal import Rotation
 internal import Terminal
 
@@ -66,8 +67,8 @@ struct RunsShowCommand: InstanceCommand {
         else {
             throw CommandError(.callerFile, "run \(run) has no proof", hint: "A run is proved when it is verified.")
         }
-        try Data(signed.statement.utf8).write(to: URL(filePath: path), options: .withoutOverwriting)
-        try signature.write(to: URL(filePath: path + ".sig"), options: .withoutOverwriting)
+        try OutputFile(path).write(Bytes(signed.statement.utf8))
+        try OutputFile(path + ".sig").write(Bytes(signature))
     }
 }
 

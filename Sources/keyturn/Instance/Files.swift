@@ -51,24 +51,43 @@ struct InputFile {
     }
 }
 
-/// A new file of mode 0600, or standard output, to which a secret is written.
+/// A new file of mode 0600, or standard output.
 struct OutputFile {
     private let path: String?
 
     /// Names a file that is not there yet; nil is standard output.
     init(_ path: String?) { self.path = path }
 
+    /// Writes bytes as they are.
+    ///
+    /// - Throws: ``CommandError`` with `callerFile`.
+    func write(_ bytes: Bytes) throws {
+        let descriptor = try make()
+        defer { close(descriptor) }
+        guard bytes.withUnsafeBytes({ Self.writeAll($0, to: descriptor) }) else { throw failed("write") }
+        try sync(descriptor)
+    }
+
     /// Writes a secret and the end of its line.
     ///
     /// - Throws: ``CommandError`` with `callerFile`.
     func write(_ secret: borrowing SecretBytes) throws {
-        let descriptor =
-            path.map { open($0, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600) } ?? dup(STDOUT_FILENO)
-        guard descriptor >= 0 else { throw failed("make") }
+        let descriptor = try make()
         defer { close(descriptor) }
         let isWritten = secret.withExposedBytes { Self.writeAll($0, to: descriptor) }
         let end = Bytes([UInt8(ascii: "\n")])
         guard isWritten, end.withUnsafeBytes({ Self.writeAll($0, to: descriptor) }) else { throw failed("write") }
+        try sync(descriptor)
+    }
+
+    private func make() throws -> Int32 {
+        let descriptor =
+            path.map { open($0, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600) } ?? dup(STDOUT_FILENO)
+        guard descriptor >= 0 else { throw failed("make") }
+        return descriptor
+    }
+
+    private func sync(_ descriptor: Int32) throws {
         if path != nil, fsync(descriptor) != 0 { throw failed("write") }
     }
 

@@ -18,15 +18,12 @@ struct NewInstance {
         let store = try Parts.connect(configuration.database)
         let control = ControlStore(engine: store)
         try await RotationEngine.check(configuration, on: store)
-        if let present = try await control.read({ try $0.instance() }) {
-            throw CommandError(
-                .callerInstanceExists, "the database belongs to instance \(present.id) already",
-                hint: "Use its directory; a second node joins with that instance's root key.", status: .refused
-            )
-        }
+        // Before anything is made, and again once no other process can come in between.
+        _ = try await unfinished(control)
         try directory.make()
         return try await InstanceLock(taking: directory).holding {
-            let record = try await record(configuration, parts, control)
+            let begun = try await unfinished(control)
+            let record = if let begun { begun } else { try await record(configuration, parts, control) }
             let context = try parts.context(
                 control: control, provider: try LocalProvider(opening: directory.rootKey),
                 journal: NodeJournal(reading: directory.journal), signer: SigningKey(opening: directory.signingKey)
@@ -35,6 +32,24 @@ struct NewInstance {
             try await engine.apply(ifChanged: configuration)
             return record
         }
+    }
+
+    /// The instance of an init that was cut off before its configuration was taken up; nil where the database has none.
+    ///
+    /// - Throws: ``CommandError`` with `callerInstanceExists` for any other instance.
+    private func unfinished(_ control: ControlStore) async throws -> InstanceRecord? {
+        let (present, configuration) = try await control.read { session in
+            guard let present = try session.instance() else { return (InstanceRecord?.none, String?.none) }
+            return (present, try session.configurationHash())
+        }
+        guard let present else { return nil }
+        guard configuration == nil, directory.exists, try directory.read().instance == present.id else {
+            throw CommandError(
+                .callerInstanceExists, "the database belongs to instance \(present.id) already",
+                hint: "Use its directory; a second node joins with that instance's root key.", status: .refused
+            )
+        }
+        return present
     }
 
     /// Makes the node's files, or takes up those of an init that was cut off, then records the instance.

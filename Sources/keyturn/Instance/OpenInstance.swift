@@ -26,10 +26,14 @@ struct OpenInstance {
     /// - Parameters:
     ///   - directory: The instance's directory.
     ///   - appliesConfiguration: Whether a changed `keyturn.lua` is taken up; commands that only look do not.
+    ///   - beginsJournal: Whether a journal that is missing is begun anew, as only `keyturn recover` may.
     /// - Returns: The instance, its database connected.
     /// - Throws: Whatever stands in the way, from the file that cannot be read to the database that cannot be reached.
-    static func open(_ directory: InstanceDirectory, appliesConfiguration: Bool) async throws -> OpenInstance {
+    static func open(
+        _ directory: InstanceDirectory, appliesConfiguration: Bool, beginsJournal: Bool = false
+    ) async throws -> OpenInstance {
         let description = try directory.read()
+        if beginsJournal { try directory.beginJournal(of: description.instance) }
         let parts = try Parts()
         let configuration = try await parts.load(description.configuration)
         let store = try Parts.connect(configuration.database)
@@ -44,11 +48,22 @@ struct OpenInstance {
         return OpenInstance(directory: directory, engine: engine, store: store, control: control, provider: provider)
     }
 
-    /// Does work while no other process of the node does any.
+    /// Does work while no other process of the node does any; waits `patience` for one that does.
     ///
     /// - Throws: ``ControlStoreError`` with `storeLeaseHeld`, or what `body` throws.
-    func locked<Value>(_ body: () async throws -> Value) async throws -> Value {
-        try await InstanceLock(taking: directory).holding(body)
+    func locked<Value>(within patience: Duration = .zero, _ body: () async throws -> Value) async throws -> Value {
+        let lock = try await takeLock(until: .now + patience)
+        return try await lock.holding(body)
+    }
+
+    private func takeLock(until deadline: ContinuousClock.Instant) async throws -> InstanceLock {
+        while true {
+            do {
+                return try InstanceLock(taking: directory)
+            } catch let error as ControlStoreError where error.code == .storeLeaseHeld && .now < deadline {
+                try await Task.sleep(for: .milliseconds(50))
+            }
+        }
     }
 }
 
@@ -93,6 +108,15 @@ struct Parts {
         let uid = getuid()
         let name = getpwuid(uid).map { String(cString: $0.pointee.pw_name) } ?? "?"
         return "\(name) (uid \(uid))"
+    }
+}
+
+extension InstanceDirectory {
+    /// Begins a journal where there is none; it knows no nonce, so that nothing works before the database is accepted.
+    fileprivate func beginJournal(of instance: String) throws {
+        guard !FileManager.default.fileExists(atPath: journal) else { return }
+        let node = UUID().uuidString.lowercased()
+        _ = try NodeJournal(creating: journal, with: .init(node: node, instance: instance, nonce: "", epoch: 0))
     }
 }
 

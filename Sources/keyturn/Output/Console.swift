@@ -3,6 +3,7 @@ internal import Foundation
 internal import KeyModel
 internal import PluginKit
 internal import Rotation
+internal import Scripting
 internal import Storage
 internal import Synchronization
 internal import Terminal
@@ -13,6 +14,8 @@ final class Console: Sendable {
     private let isQuiet: Bool
     private let isConfirmed: Bool
     private let interrupt: Interrupt
+    /// Whether progress is one line that is written over: on a terminal that can.
+    private let rewritesLine: Bool
     private let style: Style
     private let progress: Mutex<ProgressState>
 
@@ -28,6 +31,7 @@ final class Console: Sendable {
         isConfirmed = global.yes
         let environment = ProcessInfo.processInfo.environment
         style = Style(environment: environment, isTerminal: TerminalSize.isTerminal(STDOUT_FILENO))
+        rewritesLine = TerminalSize.isTerminal(STDERR_FILENO) && environment["TERM"] != "dumb"
         progress = Mutex(ProgressState())
     }
 
@@ -76,13 +80,13 @@ final class Console: Sendable {
     func show(phase: String, done: Int64, expected: Int64) {
         guard !isQuiet else { return }
         let now = Duration.nanoseconds(Int64(clamping: DispatchTime.now().uptimeNanoseconds))
-        let isTerminal = TerminalSize.isTerminal(STDERR_FILENO)
         progress.withLock { state in
             let total = expected > 0 ? UInt64(max(expected, done)) : nil
             state.line.update(ProgressSnapshot(phase: phase, done: UInt64(max(0, done)), total: total), at: now)
-            if isTerminal {
+            if rewritesLine {
                 let size = TerminalSize(descriptor: STDERR_FILENO, environment: ProcessInfo.processInfo.environment)
-                Self.write("\r\u{1B}[K" + state.line.text(width: size.columns - 1, style: style), to: STDERR_FILENO)
+                let text = done > 0 || total != nil ? state.line.text(width: size.columns - 1, style: style) : phase
+                Self.write("\r\u{1B}[K" + text, to: STDERR_FILENO)
                 state.isShown = true
             } else if let line = state.line.plainLine() {
                 write(line, to: STDERR_FILENO)
@@ -196,7 +200,10 @@ extension ExitStatus {
         case let error as ControlStoreError: self = Self.status(of: error.code)
         case let error as RotationError: self = Self.status(of: error.code)
         case let error as ProviderError:
-            self = error.code == .providerUnavailable || error.code == .providerDenied ? .unreachable : .failed
+            self =
+                [.providerUnavailable, .providerDenied, .providerMisconfigured].contains(error.code)
+                ? .unreachable : .failed
+        case let error as ScriptingError: self = error.code == .callerLimitExceeded ? .killed : .failed
         default: self = .failed
         }
     }

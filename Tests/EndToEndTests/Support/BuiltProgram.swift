@@ -1,0 +1,40 @@
+import Foundation
+
+/// A program that was built with these tests.
+enum BuiltProgram {
+    /// The path of `keyturn`: beside the test bundle, or in one of the folders above it.
+    ///
+    /// - Throws: ``EndToEndError`` where it was not built.
+    static func keyturn() throws -> String {
+        let named = CommandLine.arguments.filter { $0.hasPrefix("/") }
+        for start in named + [Bundle.main.bundlePath, #filePath] {
+            var folder = URL(filePath: start).deletingLastPathComponent()
+            while folder.path != "/" {
+                for place in ["keyturn", ".build/debug/keyturn"] {
+                    let file = folder.appending(path: place).path
+                    if isProgram(file) { return file }
+                }
+                folder.deleteLastPathComponent()
+            }
+        }
+        throw EndToEndError("keyturn was not built beside the tests")
+    }
+
+    /// A folder that stands in this package.
+    static func folder(_ path: String) -> URL {
+        (0..<4).reduce(URL(filePath: #filePath)) { url, _ in url.deletingLastPathComponent() }.appending(path: path)
+    }
+
+    private static func isProgram(_ path: String) -> Bool {
+        var isFolder: ObjCBool = false
+        return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && !isFolder.boolValue
+            && FileManager.default.isExecutableFile(atPath: path)
+    }
+}
+
+/// Says why a test could not do its work.
+struct EndToEndError: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) { self.description = description }
+}
