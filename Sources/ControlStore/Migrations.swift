@@ -17,10 +17,8 @@ extension ControlSession {
     ///
     /// - Throws: ``ControlStoreError`` with `storeSchemaNewer`, or ``StorageError``.
     package func migrate(at time: Timestamp) throws {
+        try refuseNewerSchema()
         let present = try schemaVersion()
-        guard present <= Self.schemaVersion else {
-            throw Self.isNewer(present)
-        }
         if present == 0 { try storage.createControlSchema() }
         for (index, statements) in Self.migrations.enumerated() where Int64(index) >= present {
             for statement in statements { try storage.execute(rendered(statement)) }
@@ -28,13 +26,18 @@ extension ControlSession {
         }
     }
 
-    /// What is said of a schema that a newer build has made.
-    package static func isNewer(_ version: Int64) -> ControlStoreError {
-        ControlStoreError(
-            .storeSchemaNewer,
-            "cannot use the schema keyturn: it has version \(version), this build knows up to \(schemaVersion)",
-            hint: "Use the Keyturn that last worked on this database, or a newer one."
-        )
+    /// Refuses a schema that a newer Keyturn made.
+    ///
+    /// - Throws: ``ControlStoreError`` with `storeSchemaNewer`.
+    package func refuseNewerSchema() throws {
+        let present = try schemaVersion()
+        guard present <= Self.schemaVersion else {
+            throw ControlStoreError(
+                .storeSchemaNewer,
+                "cannot use the schema keyturn: it has version \(present), this build knows up to \(Self.schemaVersion)",
+                hint: "Use the Keyturn that last worked on this database, or a newer one."
+            )
+        }
     }
 
     private func rendered(_ table: TableDefinition) -> SQL {

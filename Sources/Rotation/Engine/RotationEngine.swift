@@ -23,7 +23,8 @@ package struct RotationEngine: Sendable {
         keys = KeyAccess(control: context.control, cores: context.cores, providers: context.providers)
         let version = try await context.control.read { try $0.schemaVersion() }
         guard version > 0 else { throw Self.noInstance }
-        guard version <= ControlSession.schemaVersion else { throw ControlSession.isNewer(version) }
+        // A newer schema is refused before anything of it is read.
+        if version > ControlSession.schemaVersion { try await context.control.read { try $0.refuseNewerSchema() } }
         guard let found = try await context.control.read({ try $0.instance() }) else { throw Self.noInstance }
         let own = await context.memory.entry.instance
         guard found.id == own else {
@@ -99,15 +100,15 @@ package struct RotationEngine: Sendable {
         )
     }
 
-    var planner: Planner {
-        Planner(context: context, keys: keys, instance: instance, configurationHash: configurationHash)
-    }
-
     private static var noInstance: ControlStoreError {
         ControlStoreError(
             .storeSchemaState, "the database belongs to no instance of Keyturn",
             hint: "Run \"keyturn init\", or check that \"database\" in keyturn.lua names the right one."
         )
+    }
+
+    var planner: Planner {
+        Planner(context: context, keys: keys, instance: instance, configurationHash: configurationHash)
     }
 
     private static func complete(

@@ -28,9 +28,8 @@ struct DriveArguments: ParsableArguments {
         if let rowsPerSecond, !(rowsPerSecond >= 1) { throw ValidationError("--rows-per-second is at least 1") }
     }
 
-    /// Records a run and drives it, under one lock, so that nobody else takes it up in between.
-    ///
-    /// - Parameter patience: How long another process of the node may take to leave.
+    /// Records a run and drives it, under one lock, so that nobody else takes it up in between; another process of the
+    /// node may take `patience` to leave.
     func start(
         _ plan: Plan, _ request: PlanRequest, _ instance: OpenInstance, _ console: Console, _ interrupt: Interrupt,
         within patience: Duration = .zero

@@ -55,8 +55,10 @@ final class Bench: Sendable {
 
     deinit { try? FileManager.default.removeItem(at: folder) }
 
-    /// An engine, as each command makes one: nothing is remembered from the one before. Another `node` plays a second
-    /// machine, another `journal` what it remembers, another `control` a database put in place of the bench's own.
+    /// An engine, as each command makes one: nothing is remembered from the one before.
+    ///
+    /// Another `node` plays a second machine, another `journal` what it remembers, another `control` a database that was
+    /// put in place of the bench's own.
     func engine(
         node: String? = nil, remembering journal: NodeJournal? = nil, on control: ControlStore? = nil
     ) async throws -> RotationEngine {
