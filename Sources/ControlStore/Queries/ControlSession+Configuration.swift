@@ -16,7 +16,9 @@ extension ControlSession {
         try storage.execute("UPDATE \(control: "columns") SET is_declared = 0")
         var claims: [Int64: ColumnDeclaration] = [:]
         for declaration in configuration.columns {
-            guard let record = try recorded(declaration, among: present, beside: configuration.columns) else { continue }
+            guard let record = try recorded(declaration, among: present, beside: configuration.columns) else {
+                continue
+            }
             guard claims.updateValue(declaration, forKey: record.id) == nil else { throw twice(declaration, record) }
         }
         // A path may pass from one column to another, so that those which exist are moved before new ones take their names.
@@ -66,12 +68,14 @@ extension ControlSession {
     ) throws -> ColumnRecord? {
         if let former = declaration.was {
             let found =
-                present.first { $0.logicalName == former.description } ?? present.first { $0.declaration.path == former }
+                present.first { $0.logicalName == former.description }
+                ?? present.first { $0.declaration.path == former }
             if let found { return found }
         }
         guard let here = present.first(where: { $0.declaration.path == declaration.path }) else { return nil }
         let isMoved = all.contains { other in
-            other != declaration && other.was.map { $0.description == here.logicalName || $0 == here.declaration.path } ?? false
+            other != declaration
+                && other.was.map { $0.description == here.logicalName || $0 == here.declaration.path } ?? false
         }
         return isMoved ? nil : here
     }
