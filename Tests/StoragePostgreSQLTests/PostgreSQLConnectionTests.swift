@@ -15,7 +15,8 @@ struct PostgreSQLConnectionTests {
             try database.application.run("CREATE TABLE t (id int PRIMARY KEY, c text); INSERT INTO t VALUES (1, 'v1')")
             #expect(try await engine.swap([Swap(1, "v1", "v2")]) == [true])
             try cluster.restart()
-            #expect(try await engine.swap([Swap(1, "v2", "v3")]) == [true], "nothing had been asked of the lost connection")
+            #expect(
+                try await engine.swap([Swap(1, "v2", "v3")]) == [true], "nothing had been asked of the lost connection")
             try cluster.stop()
             let error = await storageError { _ = try await engine.window() }
             #expect(error?.code == .storeUnavailable && error?.isTransient == true)
@@ -89,7 +90,9 @@ struct PostgreSQLConnectionTests {
             for await _ in hasWritten {}
             async let theirs = database.application.runAside("UPDATE t SET c = 'theirs' WHERE id = 1; COMMIT")
             let other = try ApplicationConnection(database.url())
-            let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            let waiting = """
+                SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()
+                """
             while try await other.runAside(waiting) == [["0"]] { await Task.yield() }
             release.signal()
             do {
@@ -129,7 +132,8 @@ struct PostgreSQLConnectionTests {
     func noMessageHoldsThePassword() async throws {
         let urls = [
             "postgresql://u:planted-secret@/db?host=/nowhere", "host=/nowhere password=planted-secret",
-            "postgresql://u:planted-secret@host:bad:port/%%", "nonsense planted-secret", "host=/nowhere password='planted-secret",
+            "postgresql://u:planted-secret@host:bad:port/%%", "nonsense planted-secret",
+            "host=/nowhere password='planted-secret",
         ]
         for url in urls {
             let error = await storageError { _ = try await PostgreSQLEngine(url: url) }
@@ -150,7 +154,8 @@ struct PostgreSQLConnectionTests {
                 try await group.waitForAll()
             }
             #expect(try database.application.run("SELECT n FROM t") == [["60"]])
-            let ours = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'keyturn'"
+            let ours =
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'keyturn'"
             #expect(try database.application.run(ours) == [["4"]])
         }
     }

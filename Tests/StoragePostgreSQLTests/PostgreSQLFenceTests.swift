@@ -46,7 +46,8 @@ struct PostgreSQLFenceTests {
     @Test
     func aRenamedColumnStaysGuarded() async throws {
         try await withScratchPostgreSQL { database, engine in
-            try database.application.run("CREATE TABLE t (id int PRIMARY KEY, c text); INSERT INTO t VALUES (1, 's1.a')")
+            try database.application.run(
+                "CREATE TABLE t (id int PRIMARY KEY, c text); INSERT INTO t VALUES (1, 's1.a')")
             try await engine.installFence()
             try database.application.run("ALTER TABLE t RENAME COLUMN c TO other; ALTER TABLE t RENAME TO renamed")
             try database.application.run("UPDATE renamed SET other = 's1.b'")
@@ -78,7 +79,10 @@ struct PostgreSQLFenceTests {
             try database.application.run("BEGIN; LOCK TABLE t IN ROW EXCLUSIVE MODE")
             async let installing: Void = engine.installFence()
             let other = try ApplicationConnection(database.url())
-            let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'LOCK TABLE%'"
+            let waiting = """
+                SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'LOCK TABLE%'
+                    AND datname = current_database()
+                """
             while try await other.runAside(waiting) == [["0"]] { await Task.yield() }
             // Behind a lock that is waited for, this would wait too, were it not for the pauses.
             try await other.runAside("INSERT INTO t VALUES (1, 's1.x')")

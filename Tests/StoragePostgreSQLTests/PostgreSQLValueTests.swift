@@ -171,7 +171,8 @@ struct PostgreSQLValueTests {
             try await engine.installFence(target)
             try database.application.run("CREATE TABLE t_cn PARTITION OF t FOR VALUES IN ('cn')")
             for partition in ["t", "t_eu", "t_cn"] {
-                let insertion = "INSERT INTO \(partition) VALUES (99, '\(partition.hasSuffix("cn") ? "cn" : "eu")', 'plain')"
+                let insertion =
+                    "INSERT INTO \(partition) VALUES (99, '\(partition.hasSuffix("cn") ? "cn" : "eu")', 'plain')"
                 for role in ["origin", "replica"] {
                     let said = await refusal {
                         try await database.application.runAside("SET session_replication_role = \(role); \(insertion)")
