@@ -29,6 +29,8 @@ let package = Package(
         .systemLibrary(name: "CLua", path: "Sources/CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
         .systemLibrary(
             name: "COpenSSL", path: "Sources/COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(
+            name: "CPostgreSQL", path: "Sources/CPostgreSQL", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CZlib", path: "Sources/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
         .target(name: "CProcess"),
@@ -39,6 +41,9 @@ let package = Package(
         .target(name: "LibCrypto", dependencies: ["COpenSSL", "PluginKit"], swiftSettings: strict),
         .target(name: "Frames", swiftSettings: strict),
         .target(name: "Storage", dependencies: ["KeyModel", "PluginKit"], swiftSettings: strict),
+        .target(
+            name: "StoragePostgreSQL", dependencies: ["CPostgreSQL", "KeyModel", "PluginKit", "Storage"],
+            swiftSettings: strict),
         .target(
             name: "StorageSQLite",
             dependencies: ["KeyModel", "PluginKit", "Storage", .product(name: "GRDB", package: "GRDB.swift")],
@@ -75,7 +80,7 @@ let package = Package(
             name: "keyturn",
             dependencies: [
                 "CProcess", "ControlStore", "Fernet", "KR1", "KeyModel", "PluginKit", "Providers", "Rotation",
-                "Scripting", "Storage", "StorageSQLite", "Terminal",
+                "Scripting", "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -113,6 +118,19 @@ let package = Package(
             dependencies: [
                 "KeyModel", "PluginKit", "Storage", "StorageSQLite", "StorageTesting",
                 .product(name: "GRDB", package: "GRDB.swift"),
+            ],
+            swiftSettings: strict
+        ),
+        // Clusters of PostgreSQL for tests, skipped with a reason where none is installed.
+        .target(
+            name: "PostgreSQLTesting",
+            dependencies: ["CPostgreSQL", "Storage", "StoragePostgreSQL", "StorageTesting"],
+            path: "Tests/PostgreSQLTesting", swiftSettings: strict),
+        .testTarget(
+            name: "StoragePostgreSQLTests",
+            dependencies: [
+                "ControlStore", "KeyModel", "PluginKit", "PostgreSQLTesting", "Storage", "StoragePostgreSQL",
+                "StorageTesting",
             ],
             swiftSettings: strict
         ),

@@ -17,6 +17,19 @@ extension ControlSession {
     ///
     /// - Throws: ``ControlStoreError`` with `storeSchemaNewer`, or ``StorageError``.
     package func migrate(at time: Timestamp) throws {
+        try refuseNewerSchema()
+        let present = try schemaVersion()
+        if present == 0 { try storage.createControlSchema() }
+        for (index, statements) in Self.migrations.enumerated() where Int64(index) >= present {
+            for statement in statements { try storage.execute(rendered(statement)) }
+            try storage.execute("INSERT INTO \(control: "schema") (version, applied_at) VALUES (\(index + 1), \(time))")
+        }
+    }
+
+    /// Refuses a schema that a newer Keyturn made.
+    ///
+    /// - Throws: ``ControlStoreError`` with `storeSchemaNewer`.
+    package func refuseNewerSchema() throws {
         let present = try schemaVersion()
         guard present <= Self.schemaVersion else {
             throw ControlStoreError(
@@ -24,11 +37,6 @@ extension ControlSession {
                 "cannot use the schema keyturn: it has version \(present), this build knows up to \(Self.schemaVersion)",
                 hint: "Use the Keyturn that last worked on this database, or a newer one."
             )
-        }
-        if present == 0 { try storage.createControlSchema() }
-        for (index, statements) in Self.migrations.enumerated() where Int64(index) >= present {
-            for statement in statements { try storage.execute(rendered(statement)) }
-            try storage.execute("INSERT INTO \(control: "schema") (version, applied_at) VALUES (\(index + 1), \(time))")
         }
     }
 

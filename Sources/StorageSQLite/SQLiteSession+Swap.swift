@@ -9,6 +9,7 @@ extension SQLiteSession {
         var statements = SwapStatements(session: self, shape: shape)
         return try swaps.map { swap in
             guard try statements.write(swap) else { return false }
+            if swap.setsAssignments, target.predicate != nil { try statements.checkPicked(swap) }
             if target.readsBack { try statements.readBack(swap) }
             return true
         }
@@ -19,8 +20,8 @@ extension SQLiteSession {
 private struct SwapStatements {
     /// What makes the text of an update differ.
     private struct Variant: Hashable {
-        let setsAssignments: Bool
-        let replacesNumber: Bool
+        var setsAssignments = false
+        var replacesNumber = false
     }
 
     private let session: SQLiteSession
@@ -66,6 +67,20 @@ private struct SwapStatements {
                 .storeValueAltered,
                 "cannot write \(shape.name): the row with key \(swap.key) does not hold what was written to it",
                 hint: "A trigger or the column's type changes values; nothing of the transaction was written.")
+        }
+    }
+
+    /// Checks that the predicate picks a row that has got its assignments: no run would look at it again otherwise.
+    mutating func checkPicked(_ swap: Swap) throws {
+        let text = "SELECT 1 FROM \(shape.table) WHERE \(shape.keyCondition(from: 1))\(scope(Variant()))"
+        let statement = try SQLiteStatement(text, in: session, doing: "read", shape.name)
+        defer { statement.reset() }
+        try session.bind(swap.key, of: shape, to: statement, from: 1)
+        guard try statement.step() else {
+            throw StorageError(
+                .storeValueAltered,
+                "cannot write \(shape.name): \"where\" does not pick the row with key \(swap.key) even with what \"set\" gives",
+                hint: "Let \"where\" pick every row that \"set\" marks; nothing of the transaction was written.")
         }
     }
 

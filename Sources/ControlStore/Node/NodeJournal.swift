@@ -67,7 +67,7 @@ package struct NodeJournal: Sendable {
         guard let last = entries.first else {
             throw ControlStoreError(
                 .storeRecordDamaged, "cannot read the node's journal \(quoted(path)): no line of it is whole",
-                hint: "Restore it from a backup of the instance directory, or remove it and run \"keyturn recover\"."
+                hint: "Restore it from a backup of the instance directory."
             )
         }
         entry = last

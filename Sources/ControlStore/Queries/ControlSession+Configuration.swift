@@ -14,7 +14,19 @@ extension ControlSession {
         for declaration in configuration.keyrings { try apply(declaration) }
         let present = try columns()
         try storage.execute("UPDATE \(control: "columns") SET is_declared = 0")
-        for declaration in configuration.columns { try apply(declaration, present: present) }
+        var claims: [Int64: ColumnDeclaration] = [:]
+        for declaration in configuration.columns {
+            guard let record = try recorded(declaration, among: present, beside: configuration.columns) else { continue }
+            guard claims.updateValue(declaration, forKey: record.id) == nil else { throw twice(declaration, record) }
+        }
+        // A path may pass from one column to another, so that those which exist are moved before new ones take their names.
+        for record in present {
+            if let declaration = claims[record.id] { try update(record, as: declaration) }
+        }
+        let claimed = Set(claims.values)
+        for declaration in configuration.columns where !claimed.contains(declaration) {
+            try insert(declaration, after: present)
+        }
         try record(configuration: configuration, at: time, actor: actor)
     }
 
@@ -47,14 +59,34 @@ extension ControlSession {
         )
     }
 
-    private func apply(_ declaration: ColumnDeclaration, present: [ColumnRecord]) throws {
-        let place = declaration.path.description
-        let former = declaration.was?.description
-        let record =
-            present.first { $0.declaration.path.description == place }
-            ?? present.first { $0.declaration.path.description == former || $0.logicalName == former }
-        guard let record else { return try insert(declaration, after: present) }
+    /// The record that a declaration stands for: the one of its former name if it has one, else the one at its place that no
+    /// other declaration has moved away from there.
+    private func recorded(
+        _ declaration: ColumnDeclaration, among present: [ColumnRecord], beside all: [ColumnDeclaration]
+    ) throws -> ColumnRecord? {
+        if let former = declaration.was {
+            let found =
+                present.first { $0.logicalName == former.description } ?? present.first { $0.declaration.path == former }
+            if let found { return found }
+        }
+        guard let here = present.first(where: { $0.declaration.path == declaration.path }) else { return nil }
+        let isMoved = all.contains { other in
+            other != declaration && other.was.map { $0.description == here.logicalName || $0 == here.declaration.path } ?? false
+        }
+        return isMoved ? nil : here
+    }
+
+    private func twice(_ declaration: ColumnDeclaration, _ record: ColumnRecord) -> ControlStoreError {
+        ControlStoreError(
+            .callerConfigurationConflict,
+            "cannot take up column \"\(declaration.path)\": another one stands for \"\(record.logicalName)\" too",
+            hint: "Give \"was\" to the one that was renamed, and to no other."
+        )
+    }
+
+    private func update(_ record: ColumnRecord, as declaration: ColumnDeclaration) throws {
         try refuseContradiction(of: declaration, with: record)
+        let place = declaration.path.description
         try storage.execute(
             """
             UPDATE \(control: "columns") SET path = \(place), predicate = \(declaration.predicate),
@@ -68,6 +100,7 @@ extension ControlSession {
 
     private func insert(_ declaration: ColumnDeclaration, after present: [ColumnRecord]) throws {
         let logicalName = (declaration.was ?? declaration.path).description
+        if let taken = present.first(where: { $0.logicalName == logicalName }) { throw twice(declaration, taken) }
         try storage.execute(
             """
             INSERT INTO \(control: "columns") (id, logical_name, path, keyring, key_columns, context, predicate, plaintext,

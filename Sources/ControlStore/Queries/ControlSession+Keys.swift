@@ -41,9 +41,10 @@ extension ControlSession {
     ) throws {
         try storage.execute(
             """
-            INSERT INTO \(control: "key_versions") (id, keyring, state, created_at, activated_at, origin, seals_reserved)
+            INSERT INTO \(control: "key_versions") (id, keyring, state, created_at, activated_at, deactivated_at, retired_at,
+                origin, seals_reserved)
             VALUES (\(version.id), \(keyring.description), \(version.state.rawValue), \(version.createdAt),
-                    \(version.activatedAt), \(origin.rawValue), 0)
+                    \(version.activatedAt), \(version.deactivatedAt), \(version.retiredAt), \(origin.rawValue), 0)
             """
         )
         try insert(wrap)

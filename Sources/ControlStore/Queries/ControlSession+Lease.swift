@@ -19,13 +19,7 @@ extension ControlSession {
     ///
     /// - Throws: ``ControlStoreError`` with `storeLeaseHeld` while another node holds it.
     package func takeLease(holder: String, node: String, until expiry: Timestamp, now: Timestamp) throws -> Lease {
-        let present = try lease()
-        if let present, present.node != node, present.expiresAt > now {
-            throw ControlStoreError(
-                .storeLeaseHeld, "cannot start: \(present.holder) works on this database, until \(present.expiresAt)",
-                hint: "Wait for it, or stop it there; its lease ends by itself when it dies."
-            )
-        }
+        try refuseLease(ofOthersThan: node, now: now)
         let lease = Lease(holder: holder, node: node, epoch: try raiseEpoch(), expiresAt: expiry)
         try storage.execute(
             """
@@ -37,6 +31,22 @@ extension ControlSession {
         )
         return lease
     }
+
+    /// Refuses to go on while another node holds the lease.
+    ///
+    /// - Throws: ``ControlStoreError`` with `storeLeaseHeld`.
+    package func refuseLease(ofOthersThan node: String, now: Timestamp) throws {
+        guard let present = try lease(), present.node != node, present.expiresAt > now else { return }
+        throw ControlStoreError(
+            .storeLeaseHeld, "cannot start: \(present.holder) works on this database, until \(present.expiresAt)",
+            hint: "Wait for it, or stop it there; its lease ends by itself when it dies."
+        )
+    }
+
+    /// Ends every lease, whoever holds it; his writes are refused from then on.
+    ///
+    /// - Throws: ``StorageError``.
+    package func endLeases() throws { try storage.execute("DELETE FROM \(control: "leases")") }
 
     /// Makes sure, inside a writing transaction, that the lease is still ours.
     ///

@@ -73,7 +73,11 @@ extension ControlSession {
     /// The run that is not finished yet, if there is one.
     ///
     /// - Throws: ``StorageError`` or ``ControlStoreError``.
-    package func openRun() throws -> RunRecord? { try runs().first { $0.state.isOpen } }
+    package func openRun() throws -> RunRecord? {
+        let open = "('open', 'paused', 'waiting', 'needsOperator')"
+        return try storage.query(Self.runColumns + " WHERE state IN \(raw: open) ORDER BY id DESC LIMIT 1").first
+            .map(runRecord)
+    }
 
     /// Adds a step to a run's history.
     ///

@@ -28,6 +28,8 @@ package struct CensusTaker: Sendable {
         package let cursor: RowKey?
         /// Whether the end was reached.
         package let isLast: Bool
+        /// The rows within `where` that no run puts right by itself, with the stable code of why.
+        package var doubtful: [(key: RowKey, reason: String)] = []
     }
 
     /// Counts the next window after a row.
@@ -43,7 +45,10 @@ package struct CensusTaker: Sendable {
         let window = try await engine.read { try $0.readWindow(request) }
         let verdicts = await parallelMap(window.rows) { judge($0) }
         for (row, verdict) in zip(window.rows, verdicts) { tally(row, verdict, into: &census) }
-        return Step(cursor: window.rows.last?.key ?? cursor, isLast: window.isLast)
+        let doubtful = zip(window.rows, verdicts).compactMap { row, verdict in
+            reason(of: row, verdict).map { (key: row.key, reason: $0) }
+        }
+        return Step(cursor: window.rows.last?.key ?? cursor, isLast: window.isLast, doubtful: doubtful)
     }
 
     private enum Verdict: Sendable {
@@ -94,6 +99,17 @@ package struct CensusTaker: Sendable {
         guard let core = keyring.activeCore else { return items.map { _ in false } }
         return core.open(items).map { result in
             if case .success = result { true } else { false }
+        }
+    }
+
+    private func reason(of row: StoredRow, _ verdict: Verdict) -> String? {
+        guard row.isMatching else { return nil }
+        switch verdict {
+        case .null, .empty, .active, .old: return nil
+        case .plaintext where column.declaration.plaintext == .keep: return nil
+        case .plaintext: return row.value.form == nil ? "dataNotText" : "dataPlaintext"
+        case .foreign: return "dataForeign"
+        case .unopenable(let reason): return reason
         }
     }
 

@@ -37,7 +37,9 @@ extension RotationEngine {
             let id = KeyID.random(avoiding: taken, using: &random)
             taken.insert(id)
             let secret = try part.withSecret { try type.importMaterial($0, options: record.options) }
-            keys.append(KeyMaterial(id: id, secret: secret))
+            let material = KeyMaterial(id: id, secret: secret)
+            // One key under two ids would be the older and the newer one at once.
+            if !keys.contains(where: { $0.holdsTheSame(as: material) }) { keys.append(material) }
         }
         try await store(keys, of: record, with: try type.init(options: record.options, keys: keys))
         return keys.map(\.id)
@@ -53,7 +55,8 @@ extension RotationEngine {
         let record = try await context.control.read { try $0.keyring(keyring) }
         let type = try context.cores.core(record.keyring.core)
         let versions = record.keyring.versions
-        let open = versions.filter { $0.state.mayOpen && $0.retiredAt == nil }
+        // A compromised key too: until its run has ended, the application must read what still lies under it.
+        let open = versions.filter { $0.state.mayOpenForRewrite && $0.retiredAt == nil }
         let ordered =
             open.filter { $0.state == .active } + open.filter { $0.state != .active }.reversed()
             + versions.filter { $0.state == .preActivation }
@@ -121,8 +124,10 @@ extension RotationEngine {
         }
         let canaries = try imported.map { try Canary.seal($0.id, with: core) }
         let made = wraps
-        try await context.control.write { [context] session in
+        let epoch = try await context.control.write { [context] session in
             let now = context.now()
+            // Nothing keeps a run or another import from having made a key since the keyring was looked at.
+            try refuseImport(into: try session.keyring(record.keyring.name), core: nil, count: made.count)
             for (number, wrap) in made.enumerated() {
                 let version =
                     number == 0
@@ -134,7 +139,9 @@ extension RotationEngine {
                 )
                 try session.setCanary(canaries[number], of: wrap.key)
             }
+            return try session.raiseEpoch()
         }
+        try await context.memory.remember(epoch: epoch)
         for material in imported {
             try await keys.proveStored(material, keyring: record.keyring.name, instance: instance.id)
         }
@@ -175,4 +182,10 @@ extension RotationEngine {
     }
 
     private static func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0D).contains(byte) }
+}
+
+extension KeyMaterial {
+    fileprivate func holdsTheSame(as other: KeyMaterial) -> Bool {
+        withSecret { mine in other.withSecret { mine.isEqual(to: $0) } }
+    }
 }

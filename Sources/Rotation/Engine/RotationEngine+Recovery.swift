@@ -26,11 +26,13 @@ extension RotationEngine {
                 hint: "Check that \"database\" in keyturn.lua names the right one."
             )
         }
-        let epoch = max(instance.epoch, seen.epoch) + 1
         let nonce = UUID().uuidString.lowercased()
         let now = context.now()
         let result = try await context.control.write { [actor = context.actor] session in
+            let present = try session.instance()?.epoch ?? 0
+            let epoch = max(present, seen.epoch) + 1
             try session.restart(nonce: nonce, epoch: epoch)
+            try session.endLeases()
             var cancelled: [Int64] = []
             for var run in try session.runs() where run.state.isOpen {
                 run.state = .cancelled
@@ -43,7 +45,7 @@ extension RotationEngine {
             let struck = try strikeOut(seen.destroyed, in: session, at: now, actor: actor)
             return Recovery(epoch: epoch, cancelledRuns: cancelled, destroyedKeys: struck)
         }
-        try await context.memory.remember(nonce: nonce, epoch: epoch)
+        try await context.memory.remember(nonce: nonce, epoch: result.epoch)
         return result
     }
 
@@ -54,9 +56,15 @@ extension RotationEngine {
         var struck: [String] = []
         for record in try session.keyrings() {
             for version in record.keyring.versions where destroyed.contains(version.id.description) {
-                guard version.state.legalMoves.contains(.destroyed) else { continue }
-                try session.discard(
-                    version, at: time, actor: actor, reason: "destroyed before the database was set back")
+                guard version.state != .destroyed else { continue }
+                let reason = "destroyed before the database was set back"
+                var doomed = version
+                if !doomed.state.legalMoves.contains(.destroyed) {
+                    // It sealed when the copy was taken.
+                    try session.move(doomed, to: .deactivated, at: time, actor: actor, reason: reason)
+                    try doomed.move(to: .deactivated, at: time)
+                }
+                try session.discard(doomed, at: time, actor: actor, reason: reason)
                 struck.append(version.id.description)
             }
         }

@@ -51,7 +51,10 @@ extension RotationEngine {
         }
         let text = try plan.encoded()
         let now = context.now()
-        let run = try await context.control.write { [context, configurationHash] session in
+        let node = await context.memory.entry.node
+        let (run, epoch) = try await context.control.write { [context, configurationHash] session in
+            // Else the run would stand open, and nobody here could drive it.
+            try session.refuseLease(ofOthersThan: node, now: now)
             if let open = try session.openRun() { throw Self.isOpen(open) }
             let columns = try session.columns().filter { $0.isDeclared && $0.declaration.keyring == request.keyring }
             let ids = request.kind == .rewrap ? [] : request.columnIDs ?? columns.map(\.id)
@@ -64,8 +67,9 @@ extension RotationEngine {
                 )
             }
             try session.addStep("started by \(context.actor)", in: .planned, of: run.id, at: now)
-            return run
+            return (run, try session.raiseEpoch())
         }
+        try await context.memory.remember(epoch: epoch)
         context.reached(.runRecorded)
         return run
     }
@@ -133,6 +137,12 @@ extension RotationEngine {
             let run = try session.run(id)
             guard run.state.isOpen else {
                 throw RotationError(.callerRunState, "run \(id) is over: \(run.state.rawValue)")
+            }
+            if request == .cancel, run.kind == .convert, run.phase > .activate {
+                throw RotationError(
+                    .callerRunState, "run \(id) converts its columns already, and half of one opens under no one core",
+                    hint: "Let it go on to its end, or pause it; convert the columns back afterwards."
+                )
             }
             try session.setRequest(request, of: id)
         }

@@ -20,9 +20,12 @@ package struct RotationEngine: Sendable {
     package init(context: RotationContext, configurationHash: String) async throws {
         self.context = context
         self.configurationHash = configurationHash
-        keys = KeyAccess(control: context.control, providers: context.providers)
-        let (version, found) = try await context.control.read { (try $0.schemaVersion(), try $0.instance()) }
-        guard let found else { throw Self.noInstance }
+        keys = KeyAccess(control: context.control, cores: context.cores, providers: context.providers)
+        let version = try await context.control.read { try $0.schemaVersion() }
+        guard version > 0 else { throw Self.noInstance }
+        // A newer schema is refused before anything of it is read.
+        if version > ControlSession.schemaVersion { try await context.control.read { try $0.refuseNewerSchema() } }
+        guard let found = try await context.control.read({ try $0.instance() }) else { throw Self.noInstance }
         let own = await context.memory.entry.instance
         guard found.id == own else {
             throw ControlStoreError(
@@ -97,15 +100,15 @@ package struct RotationEngine: Sendable {
         )
     }
 
-    var planner: Planner {
-        Planner(context: context, keys: keys, instance: instance, configurationHash: configurationHash)
-    }
-
     private static var noInstance: ControlStoreError {
         ControlStoreError(
             .storeSchemaState, "the database belongs to no instance of Keyturn",
             hint: "Run \"keyturn init\", or check that \"database\" in keyturn.lua names the right one."
         )
+    }
+
+    var planner: Planner {
+        Planner(context: context, keys: keys, instance: instance, configurationHash: configurationHash)
     }
 
     private static func complete(

@@ -5,6 +5,7 @@ package import PluginKit
 /// Makes, wraps and unwraps key versions; keeps what is unwrapped for as long as the process works.
 package actor KeyAccess {
     private let control: ControlStore
+    private let cores: CoreCatalogue
     private let providers: [Name: any KeyProvider]
     private var unwrapped: [KeyID: KeyMaterial] = [:]
 
@@ -12,21 +13,25 @@ package actor KeyAccess {
     private static let deadline = Duration.seconds(10)
 
     /// Reaches keys through their providers.
-    package init(control: ControlStore, providers: [Name: any KeyProvider]) {
+    package init(control: ControlStore, cores: CoreCatalogue, providers: [Name: any KeyProvider]) {
         self.control = control
+        self.cores = cores
         self.providers = providers
     }
 
-    /// The material of a version, unwrapped by the first of its wrapped copies that can be.
+    /// The material of a version, unwrapped by the first of its wrapped copies that gives what opens its canary.
     ///
     /// - Throws: ``RotationError`` with `keyNotUnwrapped`, whose cause is the provider's error.
     package func material(of key: KeyID, in keyring: Name, instance: String) async throws -> KeyMaterial {
         if let known = unwrapped[key] { return known }
-        let wraps = try await control.read { try $0.wraps(of: key) }
+        let (record, wraps, canary) = try await control.read { session in
+            (try session.keyring(keyring), try session.wraps(of: key), try session.canary(of: key))
+        }
         var cause: (any Error)?
         for wrap in wraps {
             do {
                 let material = try await unwrap(wrap, keyring: keyring, instance: instance)
+                try check(material, from: wrap, against: canary, of: record)
                 unwrapped[key] = material
                 return material
             } catch {
@@ -91,6 +96,18 @@ package actor KeyAccess {
             )
         }
         return provider
+    }
+
+    /// Refuses material that is not what the version's canary was sealed under: nothing may be sealed under it.
+    private func check(
+        _ material: KeyMaterial, from wrap: WrapRecord, against canary: StoredValue?, of record: KeyringRecord
+    ) throws {
+        let core = try cores.core(record.keyring.core).init(options: record.options, keys: [material])
+        guard let canary, !Canary.opens(canary, under: material.id, with: core) else { return }
+        throw RotationError(
+            .internalReadBackDiffers, "provider \"\(wrap.provider)\" gave back other material than the key was made of",
+            hint: "Test the provider before you try again; nothing was sealed under what it gave back."
+        )
     }
 
     private func prove(_ wrap: WrapRecord, holds material: KeyMaterial, keyring: Name, instance: String) async throws {

@@ -41,7 +41,8 @@ extension KeyAccess {
     ///   - record: The keyring.
     ///   - catalogue: The cores that there are.
     ///   - instance: The instance that its keys are wrapped for.
-    ///   - forRewrite: Whether compromised versions open too, as only a run may ask.
+    ///   - forRewrite: Whether compromised versions open even after they were found unused, as only a run may ask;
+    ///     until then values may still lie under them, and open for everyone.
     /// - Returns: The keyring, ready to open and to seal.
     /// - Throws: ``RotationError`` with `keyNotUnwrapped`, or ``CoreError``.
     package func open(
@@ -49,7 +50,9 @@ extension KeyAccess {
     ) async throws -> OpenedKeyring {
         let keyring = record.keyring
         let type = try catalogue.core(keyring.core)
-        let usable = keyring.versions.filter { forRewrite ? $0.state.mayOpenForRewrite : $0.state.mayOpen }
+        let usable = keyring.versions.filter { version in
+            version.state.mayOpen || version.state.mayOpenForRewrite && (forRewrite || version.retiredAt == nil)
+        }
         let ordered = usable.filter { $0.state == .active } + usable.filter { $0.state != .active }.reversed()
         var keys: [KeyMaterial] = []
         for version in ordered {

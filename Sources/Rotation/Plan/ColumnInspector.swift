@@ -24,7 +24,8 @@ struct ColumnInspection: Sendable {
         let declaration = column.declaration
         return [
             column.logicalName, declaration.path.description, declaration.predicate ?? "-",
-            String(declaration.context.rawValue), declaration.plaintext.rawValue, described ?? "missing",
+            String(declaration.context.rawValue), declaration.plaintext.rawValue, "\(declaration.assignments)",
+            described ?? "missing",
         ].joined(separator: "|")
     }
 }

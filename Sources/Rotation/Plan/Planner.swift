@@ -274,7 +274,8 @@ struct Planner: Sendable {
                 request.kind.rawValue, request.urgency.rawValue, ring.name.description, ring.core,
                 record.options.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ","),
                 "\(ring.policy)", record.provider.description, record.consumers.description,
-                ring.versions.map { "\($0.id)=\($0.state.rawValue)" }.joined(separator: ","),
+                ring.versions.filter { $0.state.mayOpenForRewrite }.map { "\($0.id)=\($0.state.rawValue)" }
+                    .joined(separator: ","),
             ] + inspections.map(\.structure)
         return ContentHash.sha256(text.joined(separator: "\n").utf8)
     }

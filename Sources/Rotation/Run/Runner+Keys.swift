@@ -46,17 +46,21 @@ extension Runner {
         )
         let canary = try Canary.seal(material.id, with: try core(for: record, keys: [material]))
         let version = KeyVersion(id: material.id, state: .preActivation, createdAt: context.now())
-        run.newKey = material.id
-        run.oldKeys = record.keyring.versions.filter { $0.state.mayOpenForRewrite }.map(\.id)
+        // Taken over only once it is committed: a run must never name a key that was not stored.
+        var prepared = run
+        prepared.newKey = material.id
+        prepared.oldKeys = record.keyring.versions.filter { $0.state.mayOpenForRewrite }.map(\.id)
         let held = try await lease.current()
-        try await context.control.write { [run, actor = context.actor] session in
+        try await context.control.write { [prepared, actor = context.actor] session in
             try session.checkLease(held)
             try session.insert(
-                version, of: run.keyring, wrap: wrap, origin: .generated, actor: actor, reason: "run \(run.id)"
+                version, of: prepared.keyring, wrap: wrap, origin: .generated, actor: actor,
+                reason: "run \(prepared.id)"
             )
             try session.setCanary(canary, of: version.id)
-            try session.update(run)
+            try session.update(prepared)
         }
+        run = prepared
         context.reached(.keyCommitted)
         try await keys.proveStored(material, keyring: run.keyring, instance: instance.id)
         return .phaseDone
@@ -93,13 +97,27 @@ extension Runner {
                     try session.move(version, to: .active, at: context.now(), actor: context.actor, reason: reason)
                 }
                 if let conversion { try moveColumns(of: run, by: conversion, in: session) }
-                try raiseFences(of: run.keyring, to: id, core: core, in: session)
-                return held.epoch
+                // Consumers go on sealing with the old key until they say otherwise; the fence must not stop them.
+                let admitted = record.consumers.isEmpty ? [id] : [id] + [record.keyring.active?.id].compactMap { $0 }
+                try raiseFences(of: run.keyring, to: admitted, core: core, in: session)
+                return try session.raiseEpoch()
             }
             try await context.memory.remember(epoch: epoch)
             context.reached(.keyActivated)
         }
-        return try await acknowledgements(of: run, stage: .seals)
+        let event = try await acknowledgements(of: run, stage: .seals)
+        if event == .phaseDone { try await closeFences(of: run, on: id, record) }
+        return event
+    }
+
+    /// Makes the fences admit the active key alone, also those of columns that were adopted under a key that seals already.
+    private func closeFences(of run: RunRecord, on key: KeyID, _ record: KeyringRecord) async throws {
+        let core = try self.core(for: record, keys: [])
+        let held = try await lease.current()
+        try await context.control.write { session in
+            try session.checkLease(held)
+            try raiseFences(of: run.keyring, to: [key], core: core, in: session)
+        }
     }
 
     /// The plan that a run was started with.
@@ -137,6 +155,10 @@ extension Runner {
         let now = context.now()
         try await context.control.write { session in
             try session.checkLease(held)
+            if let column = try uncounted(by: run, in: session).first {
+                let text = "no key retired: \(column.declaration.path) was not counted by this run"
+                return try session.addStep(text, in: .retire, of: run.id, at: now)
+            }
             for version in record.keyring.versions where version.retiredAt == nil {
                 guard version.state == .deactivated || version.state == .compromised else { continue }
                 var retired = version
@@ -149,27 +171,24 @@ extension Runner {
         return .phaseDone
     }
 
-    /// Discards a version that was prepared and never became active.
-    func discardNewKey(of run: inout RunRecord) async throws {
-        let record = try await context.control.read { [name = run.keyring] in try $0.keyring(name) }
-        guard let id = run.newKey, let version = record.keyring[id] else { return }
-        switch version.state {
-        case .preActivation: try await discard(version, of: run.id)
-        // A crash came between the two: only what stands outside of the database is left to be done.
-        case .destroyed: break
-        default: return
+    /// The columns that still exist, whose values may lie under the run's keyring, and which it did not look at.
+    private func uncounted(by run: RunRecord, in session: ControlSession) throws -> [ColumnRecord] {
+        try session.columns().filter { column in
+            guard column.declaration.keyring == run.keyring, !run.columnIDs.contains(column.id) else { return false }
+            let path = column.declaration.path
+            return try session.storage.describe(path.table)?.column(path.column) != nil
         }
-        try await context.memory.remember(destroyed: id)
     }
 
-    private func discard(_ version: KeyVersion, of run: Int64) async throws {
-        let held = try await lease.current()
-        try await context.control.write { [context] session in
-            try session.checkLease(held)
-            let now = context.now()
-            try session.discard(version, at: now, actor: context.actor, reason: "run \(run) cancelled")
-            try session.addStep("key \(version.id) discarded", in: .prepare, of: run, at: now)
-        }
+    /// Discards a version that was prepared and never became active, and says which.
+    func discardNewKey(of run: RunRecord, in session: ControlSession) throws -> KeyID? {
+        guard let id = run.newKey, let version = try session.keyring(run.keyring).keyring[id],
+            version.state == .preActivation
+        else { return nil }
+        let now = context.now()
+        try session.discard(version, at: now, actor: context.actor, reason: "run \(run.id) cancelled")
+        try session.addStep("key \(version.id) discarded", in: .prepare, of: run.id, at: now)
+        return id
     }
 
     private func makeKey(for record: KeyringRecord) async throws -> KeyMaterial {
@@ -192,13 +211,13 @@ extension Runner {
         guard try context.cores.core(record.keyring.core).descriptor.keyID == .exact else {
             return try await removeFences(run)
         }
-        let covered = columns.filter { run.columnIDs.contains($0.id) && !$0.isFenced }
-        for column in covered {
+        // Also where one stands already: the table may have been made anew, or the column's `where` changed.
+        for column in columns where run.columnIDs.contains(column.id) {
             let held = try await lease.current()
             try await persistent {
                 try await context.control.write { session in
                     try session.checkLease(held)
-                    try session.setFence(of: column.id, admitting: [.any])
+                    if !column.isFenced { try session.setFence(of: column.id, admitting: [.any]) }
                     try session.storage.installFence(
                         Fence(columnID: column.id, target: column.target(readsBack: false)))
                     try session.setFenced(true, column: column.id)
@@ -224,12 +243,14 @@ extension Runner {
     }
 
     private func raiseFences(
-        of keyring: Name, to key: KeyID, core: any EncryptionCore, in session: ControlSession
+        of keyring: Name, to keys: [KeyID], core: any EncryptionCore, in session: ControlSession
     ) throws {
-        for column in try session.columns() where column.declaration.keyring == keyring && column.isFenced {
-            let marks = [ValueForm.text, .blob].compactMap { form in
+        let marks = keys.flatMap { key in
+            [ValueForm.text, .blob].compactMap { form in
                 core.mark(of: key, form: form).flatMap { FenceMark($0, form: form, key: key) }
             }
+        }
+        for column in try session.columns() where column.declaration.keyring == keyring && column.isFenced {
             try session.setFence(of: column.id, admitting: column.declaration.plaintext == .keep ? [.any] : marks)
         }
     }

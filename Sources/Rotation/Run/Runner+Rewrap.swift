@@ -77,7 +77,10 @@ extension Runner {
         try await context.control.write { session in
             try session.checkLease(held)
             for version in record.keyring.versions {
-                for wrap in try session.wraps(of: version.id) where !isPresent(wrap, record, present) {
+                let wraps = try session.wraps(of: version.id)
+                // The provider may have turned to yet another key since the copies were proven.
+                guard wraps.contains(where: { isPresent($0, record, present) }) else { continue }
+                for wrap in wraps where !isPresent(wrap, record, present) {
                     try session.drop(wrap)
                     let text = "copy of key \(version.id) under \(wrap.wrapped.providerKeyID) dropped"
                     try session.addStep(text, in: .retire, of: run.id, at: now)

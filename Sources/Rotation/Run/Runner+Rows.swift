@@ -24,7 +24,7 @@ extension Runner {
         var found: Int64 = 0
         for column in try await columns(of: run) {
             var progress = try await begin(column, .settle, of: run)
-            if progress.isDone { progress = try await beginSweep(progress, of: run) }
+            if progress.isDone || progress.cursor == nil { progress = try await beginSweep(progress, of: run) }
             if let event = try await walk(column, &progress, of: run) { return event }
             found += progress.counts.written + progress.counts.missed
             context.reached(.sweepFinished)
@@ -83,16 +83,24 @@ extension Runner {
         return ColumnProgress(columnID: column.id, phase: phase, expectedRows: rows)
     }
 
-    private func beginSweep(_ finished: ColumnProgress, of run: RunRecord) async throws -> ColumnProgress {
+    /// Begins a sweep from the start: what was quarantined is looked at anew, what was written stays counted.
+    private func beginSweep(_ last: ColumnProgress, of run: RunRecord) async throws -> ColumnProgress {
         let next = ColumnProgress(
-            columnID: finished.columnID, phase: finished.phase, sweep: finished.sweep + 1,
-            expectedRows: finished.expectedRows
+            columnID: last.columnID, phase: last.phase, sweep: last.isDone ? last.sweep + 1 : last.sweep,
+            expectedRows: last.expectedRows
         )
         let held = try await lease.current()
         try await context.control.write { session in
             try session.checkLease(held)
-            try session.clearQuarantine(run: run.id, column: finished.columnID)
+            try session.clearQuarantine(run: run.id, column: last.columnID)
             try session.save(next, run: run.id)
+            let known = try session.progress(of: run.id)
+            guard var first = known.first(where: { $0.columnID == last.columnID && $0.phase == .reencrypt }) else {
+                return
+            }
+            first.counts.written += last.counts.written
+            first.counts.bytes += last.counts.bytes
+            try session.save(first, run: run.id)
         }
         return next
     }
@@ -117,15 +125,21 @@ extension Runner {
             readsBack: inspections.contains(where: \.readsBack),
             from: try await planner.source(of: plan(of: run).conversion)
         )
-        let limit = min(keyring.descriptor.sealLimit, keyring.record.keyring.policy.maxSeals ?? .max)
         let name = column.declaration.path.description
+        // The policy's own limit makes a rotation due; it must not keep one from ending.
+        let meter = SealMeter(
+            control: context.control, key: try keyring.requireActive(), limit: keyring.descriptor.sealLimit,
+            expected: keyring.record.keyring.policy.maxSeals
+        )
         let pass = ColumnPass(
             context: context, run: run.id, cipher: cipher, lease: lease,
-            meter: SealMeter(control: context.control, key: try keyring.requireActive(), limit: limit),
+            meter: meter,
             interrupt: interrupt, throttle: throttle, table: table, maxExtraDisk: maxExtraDisk,
             report: { report(snapshot(of: run, nil, progress: [$0], column: name)) }
         )
-        switch try await pass.walk(&progress) {
+        let end = try await pass.walk(&progress)
+        try await meter.giveBack()
+        switch end {
         case .finished: return nil
         case .interrupted: return .interrupted
         case .requested(let request): return .requested(request)
@@ -148,10 +162,14 @@ extension Runner {
             progress.counts.read = census.rows
             progress.census = try census.encoded()
             let held = try await lease.current()
+            let doubtful = step.doubtful.map {
+                QuarantineRecord(columnID: column.id, key: $0.key, reason: $0.reason, at: context.now())
+            }
             let request = try await persistent { [progress] in
                 try await context.control.write { session in
                     try session.checkLease(held)
                     try session.save(progress, run: run.id)
+                    try session.quarantine(doubtful, run: run.id)
                     return try session.request(of: run.id)
                 }
             }
@@ -191,12 +209,14 @@ extension Runner {
             configurationHash: run.configurationHash, database: context.engine.description, actor: run.actor,
             startedAt: run.startedAt.description, verifiedAt: context.now().description
         )
-        run.proof = try SignedProof(statement, by: context.signer).encoded()
+        var proven = run
+        proven.proof = try SignedProof(statement, by: context.signer).encoded()
         let held = try await lease.current()
-        try await context.control.write { [run] session in
+        try await context.control.write { [proven] session in
             try session.checkLease(held)
-            try session.update(run)
+            try session.update(proven)
         }
+        run = proven
         context.reached(.proofKept)
     }
 }

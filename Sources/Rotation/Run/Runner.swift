@@ -44,11 +44,7 @@ struct Runner: Sendable {
             case .leave:
                 try await record(machine, in: &run)
                 return run
-            case .discardAndEnd:
-                try await discardNewKey(of: &run)
-                try await record(machine, in: &run)
-                return run
-            case .end:
+            case .discardAndEnd, .end:
                 try await record(machine, in: &run)
                 context.reached(.runFinished)
                 return run
@@ -65,6 +61,8 @@ struct Runner: Sendable {
             return try await perform(phase, of: &run)
         } catch let error as ControlStoreError where error.code == .storeLeaseLost {
             throw error
+        } catch is CancellationError {
+            throw CancellationError()
         } catch {
             let why = (error as? any CodedError)?.message ?? "\(error)"
             _ = machine.handle(.failed(why))
@@ -124,6 +122,9 @@ struct Runner: Sendable {
     }
 
     /// Writes what the machine says into the run's record, with a step in its history where something changed.
+    ///
+    /// A cancelled run and the key that it had prepared end together, and with each move the database gets older: a copy
+    /// that was taken before it is told from the database itself.
     private func record(_ machine: RunMachine, in run: inout RunRecord) async throws {
         guard (run.phase, run.state, run.message) != (machine.phase, machine.state, machine.message) else { return }
         let what = run.phase == machine.phase ? machine.state.rawValue : "phase \(machine.phase.rawValue)"
@@ -134,15 +135,16 @@ struct Runner: Sendable {
         run.updatedAt = now
         run.finishedAt = machine.state.isOpen ? nil : now
         let held = try await lease.current()
-        let epoch = try await context.control.write { [run] session in
+        let (epoch, discarded) = try await context.control.write { [run] session in
             try session.checkLease(held)
             try session.update(run)
             let text = [what, run.message].compactMap { $0 }.joined(separator: ": ")
             try session.addStep(text, in: run.phase, of: run.id, at: now)
+            let discarded = run.state == .cancelled ? try discardNewKey(of: run, in: session) : nil
             if !run.state.isOpen { try session.setRequest(.none, of: run.id) }
-            return held.epoch
+            return (try session.raiseEpoch(), discarded)
         }
-        try await context.memory.remember(epoch: epoch)
+        try await context.memory.remember(epoch: epoch, destroyed: discarded)
         context.reached(.phaseRecorded)
         report(snapshot(of: run, machine, progress: []))
     }

@@ -5,17 +5,22 @@ package import KeyModel
 package actor SealMeter {
     private let control: ControlStore
     private let key: KeyID
-    private let limit: UInt64
+    private let limit: Int64
+    private let block: Int64
     private var left: Int64 = 0
 
-    /// How many seals are reserved at once.
-    private static let block: Int64 = 65_536
-
-    /// Counts for a version whose core or policy allows this many seals.
-    package init(control: ControlStore, key: KeyID, limit: UInt64) {
+    /// Counts for a version.
+    ///
+    /// - Parameters:
+    ///   - control: Where it is counted.
+    ///   - key: The version.
+    ///   - limit: The most seals that its core allows.
+    ///   - expected: About how many make a rotation due, so that blocks stay small beside it; nil for no such number.
+    package init(control: ControlStore, key: KeyID, limit: UInt64, expected: UInt64?) {
         self.control = control
         self.key = key
-        self.limit = limit
+        self.limit = Int64(clamping: limit)
+        block = min(65_536, max(1, Int64(clamping: expected ?? .max) / 16))
     }
 
     /// Makes sure that `count` more seals are reserved.
@@ -24,17 +29,31 @@ package actor SealMeter {
     package func take(_ count: Int) async throws {
         let wanted = Int64(count)
         if left < wanted {
-            let block = max(Self.block, wanted)
-            let key = self.key
-            let reserved = try await control.write { try $0.reserveSeals(block, of: key) }
-            guard UInt64(clamping: reserved - block) < limit else {
-                throw RotationError(
-                    .keySealsExhausted, "key \(key) has sealed \(reserved - block) values, its limit is \(limit)",
-                    hint: "Rotate the keyring."
-                )
+            let missing = wanted - left
+            left += try await control.write { [key, limit, block] session in
+                let used = try session.sealsReserved(of: key)
+                let room = limit - used
+                guard room >= missing else {
+                    throw RotationError(
+                        .keySealsExhausted, "key \(key) has sealed \(used) values, its limit is \(limit)",
+                        hint: "Rotate the keyring."
+                    )
+                }
+                let taken = min(room, max(block, missing))
+                _ = try session.reserveSeals(taken, of: key)
+                return taken
             }
-            left += block
         }
         left -= wanted
+    }
+
+    /// Gives back what was reserved and not used.
+    ///
+    /// - Throws: ``StorageError``; what is not given back counts as used.
+    package func giveBack() async throws {
+        let unused = left
+        left = 0
+        guard unused > 0 else { return }
+        _ = try await control.write { [key] in try $0.reserveSeals(-unused, of: key) }
     }
 }

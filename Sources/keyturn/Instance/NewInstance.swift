@@ -15,7 +15,7 @@ struct NewInstance {
     func make() async throws -> InstanceRecord {
         let parts = try Parts()
         let configuration = try await parts.load(configurationFile)
-        let store = try Parts.connect(configuration.database)
+        let store = try await Parts.connect(configuration.database)
         let control = ControlStore(engine: store)
         try await RotationEngine.check(configuration, on: store)
         // Before anything is made, and again once no other process can come in between.

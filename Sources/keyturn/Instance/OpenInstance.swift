@@ -9,6 +9,7 @@ internal import Providers
 internal import Rotation
 internal import Scripting
 internal import Storage
+internal import StoragePostgreSQL
 internal import StorageSQLite
 
 extension SigningKey: ProofSigner {}
@@ -36,7 +37,7 @@ struct OpenInstance {
         if beginsJournal { try directory.beginJournal(of: description.instance) }
         let parts = try Parts()
         let configuration = try await parts.load(description.configuration)
-        let store = try Parts.connect(configuration.database)
+        let store = try await Parts.connect(configuration.database)
         let provider = try LocalProvider(opening: directory.rootKey)
         let control = ControlStore(engine: store)
         let context = try parts.context(
@@ -81,13 +82,10 @@ struct Parts {
         try await ConfigurationLoader(cores: cores.descriptors).load(file: file)
     }
 
-    static func connect(_ location: DatabaseLocation) throws -> any StorageEngine {
+    static func connect(_ location: DatabaseLocation) async throws -> any StorageEngine {
         switch location {
-        case .sqlite(let path): return try SQLiteEngine(path: path)
-        case .postgresql:
-            throw CommandError(
-                .callerDatabaseUnsupported, "this build has no driver for PostgreSQL", hint: "Use a sqlite: database."
-            )
+        case .sqlite(let path): try SQLiteEngine(path: path)
+        case .postgresql(let url): try await PostgreSQLEngine(url: url)
         }
     }
 

@@ -63,10 +63,8 @@ final class Bench: Sendable {
     ///
     /// - Parameters:
     ///   - node: Another node's id, to play a second machine.
-    ///   - cores: Cores to know besides the built-in ones.
-    func engine(
-        node: String? = nil, cores: [any EncryptionCore.Type] = [], on control: ControlStore? = nil
-    ) async throws -> RotationEngine {
+    ///   - control: Another database than the bench's own.
+    func engine(node: String? = nil, on control: ControlStore? = nil) async throws -> RotationEngine {
         var memory = memory
         if let node {
             var entry = await memory.entry
@@ -75,7 +73,7 @@ final class Bench: Sendable {
             memory = NodeMemory(try NodeJournal(creating: path, with: entry))
         }
         let context = RotationContext(
-            control: control ?? self.control, cores: try CoreCatalogue([KR1.self, Fernet.self] + cores),
+            control: control ?? self.control, cores: try CoreCatalogue([KR1.self, Fernet.self, DoubleCore.self]),
             providers: [try Name("local"): provider], memory: memory, signer: signer, actor: "tester",
             holder: node ?? "here", now: { [clock] in clock.now() }, reached: { [hook] in hook.reached($0) },
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }

@@ -1,0 +1,251 @@
+internal import CPostgreSQL
+internal import Dispatch
+internal import Foundation
+internal import KeyModel
+internal import Storage
+
+/// A connection of libpq with a queue of its own, on which its blocking calls run.
+///
+/// It is made when first used and made anew when it was lost. What was lost in the middle of a call is an error of
+/// that call.
+final class Connection: @unchecked Sendable {
+    // Safety: everything that varies is touched on `queue` alone.
+    let queue: DispatchQueue
+    let place: ConnectionString
+    let settings: SessionSettings
+    private var handle: OpaquePointer?
+    /// The names of prepared statements by their text and parameter types.
+    private var prepared: [String: String] = [:]
+    /// What was found out about columns, each with what the catalogue looked like then.
+    var knownShapes: [ColumnTarget: (fingerprint: String, shape: ColumnShape)] = [:]
+    private var isClosed = false
+
+    /// The oldest server that has all that is needed, first of all `CREATE OR REPLACE TRIGGER`.
+    private static let oldestServer: CInt = 140_000
+    private static let preparedLimit = 200
+
+    init(to place: ConnectionString, settings: SessionSettings, label: String) {
+        self.place = place
+        self.settings = settings
+        queue = DispatchQueue(label: label)
+    }
+
+    deinit { PQfinish(handle) }
+
+    /// Ends the connection for good.
+    func close() {
+        disconnect()
+        isClosed = true
+    }
+
+    /// The server's version, such as `15.20`.
+    func serverVersion() throws -> String {
+        let full = PQparameterStatus(try connected(), "server_version").map { String(cString: $0) } ?? "?"
+        return full.split(separator: " ").first.map(String.init) ?? full
+    }
+
+    /// Runs a transaction: committed when `body` returns, rolled back when it throws.
+    func transaction<Value>(_ kind: String, _ body: (PostgreSQLSession) throws -> Value) throws -> Value {
+        try begin(kind)
+        let value: Value
+        do {
+            value = try body(PostgreSQLSession(connection: self))
+        } catch {
+            rollBack()
+            throw error
+        }
+        try commit()
+        return value
+    }
+
+    /// Begins; a connection that died while nobody used it is made anew, since nothing was asked of it yet.
+    private func begin(_ kind: String) throws {
+        do {
+            _ = try run("BEGIN \(kind)")
+        } catch let error as StorageError where error.code == .storeUnavailable && handle == nil && !isClosed {
+            _ = try run("BEGIN \(kind)")
+        }
+    }
+
+    private func rollBack() {
+        guard handle != nil else { return }
+        do { _ = try run("ROLLBACK") } catch { disconnect() }
+    }
+
+    private func commit() throws {
+        do {
+            guard try run("COMMIT").commandTag == "COMMIT" else {
+                throw StorageError(
+                    .storeUnexpected, "cannot write \(place): a statement of the transaction had failed; nothing was written")
+            }
+        } catch let error as StorageError where error.code == .storeUnavailable {
+            throw StorageError(
+                .storeUnavailable,
+                "cannot write \(place): the connection was lost while committing, and whether that happened is not known",
+                hint: "Repeat the call; what was written already is left as it is.", cause: error)
+        }
+    }
+}
+
+extension Connection {
+    /// Runs statements without parameters, as many as the text holds, and returns the last one's answer.
+    func run(_ text: String, doing action: String = "use", _ object: String? = nil) throws -> ResultSet {
+        try checked(PQexec(try connected(), text), doing: action, object)
+    }
+
+    /// Sets the connection back to what it was set to when it was made; a connection that is gone is made anew anyway.
+    func restoreSettings() {
+        _ = try? run("SET statement_timeout = \(settings.statementTimeout.wholeMilliseconds)")
+    }
+
+    /// Runs one statement.
+    ///
+    /// - Parameters:
+    ///   - text: The statement.
+    ///   - parameters: The values of `$1`, `$2`, ….
+    ///   - isPrepared: Whether its plan is kept for the next time.
+    ///   - isBinary: Whether the answer comes in binary form.
+    ///   - action: The verb that a message begins with.
+    ///   - object: What it is done to, for messages; nil for the database as a whole.
+    func execute(
+        _ text: String, _ parameters: [Parameter], isPrepared: Bool = true, isBinary: Bool = false,
+        doing action: String = "use", _ object: String? = nil
+    ) throws -> ResultSet {
+        let connection = try connected()
+        let name = isPrepared ? try preparedName(text, parameters, doing: action, object) : nil
+        let result = withWireForm(parameters) { count, types, values, lengths, formats in
+            if let name {
+                PQexecPrepared(connection, name, count, values, lengths, formats, isBinary ? 1 : 0)
+            } else {
+                PQexecParams(connection, text, count, types, values, lengths, formats, isBinary ? 1 : 0)
+            }
+        }
+        return try checked(result, doing: action, object)
+    }
+
+    /// How many parameters a statement takes, which is compiled and not run.
+    func parameterCount(of text: String) throws -> Int {
+        let connection = try connected()
+        _ = try checked(PQprepare(connection, "", text, 0, nil), doing: "use", nil)
+        return try checked(PQdescribePrepared(connection, ""), doing: "use", nil).parameterCount
+    }
+
+    private func preparedName(
+        _ text: String, _ parameters: [Parameter], doing action: String, _ object: String?
+    ) throws -> String {
+        let types = parameters.map(\.type)
+        let key = "\(types) \(text)"
+        if let name = prepared[key] { return name }
+        if prepared.count >= Self.preparedLimit {
+            _ = try run("DEALLOCATE ALL")
+            prepared = [:]
+        }
+        let name = "keyturn_\(prepared.count)"
+        let result = types.withUnsafeBufferPointer { types in
+            PQprepare(handle, name, text, CInt(types.count), types.baseAddress)
+        }
+        _ = try checked(result, doing: action, object)
+        prepared[key] = name
+        return name
+    }
+
+    private func checked(_ result: OpaquePointer?, doing action: String, _ object: String?) throws -> ResultSet {
+        let result = result.map(ResultSet.init)
+        if let result, result.isSuccess { return result }
+        let isLost = PQstatus(handle) != CONNECTION_OK
+        let message = result.map(\.primaryMessage).flatMap { $0.isEmpty ? nil : $0 } ?? Self.message(of: handle)
+        let state = isLost && result.map { !$0.sqlState.hasPrefix("57") } ?? true ? "" : result?.sqlState ?? ""
+        let error = ServerError(state: state, message: place.masked(message))
+        if isLost { disconnect() }
+        throw error.storageError(doing: action, object.map { "\($0) of \(place)" } ?? place.description)
+    }
+
+    /// Hands values to C; pointers live as long as `body` runs.
+    private func withWireForm<Value>(
+        _ parameters: [Parameter],
+        _ body: (
+            CInt, UnsafePointer<UInt32>?, UnsafePointer<UnsafePointer<CChar>?>?, UnsafePointer<CInt>?,
+            UnsafePointer<CInt>?
+        ) -> Value
+    ) -> Value {
+        let types = parameters.map(\.type)
+        let lengths = parameters.map { CInt(clamping: $0.bytes?.count ?? 0) }
+        let formats: [CInt] = parameters.map { $0.isBinary ? 1 : 0 }
+        var values: [UnsafePointer<CChar>?] = []
+        func gather(_ rest: ArraySlice<Parameter>) -> Value {
+            guard let parameter = rest.first else {
+                return body(CInt(parameters.count), types, values, lengths, formats)
+            }
+            guard let bytes = parameter.bytes else {
+                values.append(nil)
+                return gather(rest.dropFirst())
+            }
+            // A zero at the end serves the text form, and gives bytes of no length an address, without which they are null.
+            return (bytes + [0]).withUnsafeBytes { buffer in
+                values.append(buffer.baseAddress?.assumingMemoryBound(to: CChar.self))
+                return gather(rest.dropFirst())
+            }
+        }
+        return gather(parameters[...])
+    }
+}
+
+extension Connection {
+    /// The connection, made now where there is none.
+    private func connected() throws -> OpaquePointer {
+        if let handle { return handle }
+        guard !isClosed else {
+            throw StorageError(.storeUnavailable, "cannot use \(place): it has been closed")
+        }
+        return try connect()
+    }
+
+    private func connect() throws -> OpaquePointer {
+        // What stands before the text are defaults of ours, what stands after it is fixed.
+        let options = [
+            ("connect_timeout", "10"), ("keepalives_idle", "30"), ("keepalives_interval", "10"),
+            ("keepalives_count", "3"), ("tcp_user_timeout", "60000"), ("dbname", place.text),
+            ("client_encoding", "UTF8"), ("application_name", "keyturn"),
+        ]
+        guard let made = Self.connect(options) else { throw unreachable("memory is short") }
+        handle = made
+        do {
+            guard PQstatus(made) == CONNECTION_OK else { throw unreachable(Self.message(of: made)) }
+            PQsetNoticeProcessor(made, { _, _ in }, nil)
+            guard PQserverVersion(made) >= Self.oldestServer else {
+                throw unreachable("the server is older than PostgreSQL 14")
+            }
+            _ = try run(settings.statements)
+        } catch {
+            disconnect()
+            throw error
+        }
+        return made
+    }
+
+    private static func connect(_ options: [(name: String, value: String)]) -> OpaquePointer? {
+        // Owned copies, since libpq wants an array of addresses.
+        let names = options.map { strdup($0.name) }
+        let values = options.map { strdup($0.value) }
+        defer { for copy in names + values { free(copy) } }
+        return PQconnectdbParams(
+            names.map { UnsafePointer($0) } + [nil], values.map { UnsafePointer($0) } + [nil], 1)
+    }
+
+    private func disconnect() {
+        PQfinish(handle)
+        handle = nil
+        prepared = [:]
+        knownShapes = [:]
+    }
+
+    private func unreachable(_ reason: String) -> StorageError {
+        StorageError(
+            .storeUnavailable, "cannot reach \(place): \(quoted(place.masked(reason)))",
+            hint: "Check that the server runs, and the connection string.")
+    }
+
+    private static func message(of handle: OpaquePointer?) -> String {
+        PQerrorMessage(handle).map { String(cString: $0) } ?? ""
+    }
+}

@@ -1,0 +1,143 @@
+internal import PluginKit
+internal import Storage
+
+extension PostgreSQLSession {
+    func swap(_ swaps: [Swap], in target: ColumnTarget) throws -> [Bool] {
+        guard !swaps.isEmpty else { return [] }
+        let shape = try shape(of: target)
+        for swap in swaps { try check(swap.new, shape) }
+        _ = try connection.execute(
+            "SELECT pg_catalog.set_config('lock_timeout', $1, true)",
+            [Parameter("\(connection.settings.batchLockTimeout.wholeMilliseconds)")])
+        var hits = [Bool](repeating: false, count: swaps.count)
+        for round in Self.rounds(swaps, shape.form) {
+            do {
+                for index in try write(round.map { ($0, swaps[$0]) }, shape) { hits[index] = true }
+            } catch let error as StorageError where error.code == .storeBusy {
+                throw StorageError(.storeRowLocked, error.message, hint: error.hint, cause: error)
+            }
+        }
+        return hits
+    }
+
+    /// The positions of swaps that are written by one statement each, put in the order of their keys so that two
+    /// batches meet rows in one order: a key stands in a statement once, and what can hit nothing in none.
+    private static func rounds(_ swaps: [Swap], _ form: ColumnShape.Form) -> [[Int]] {
+        struct Kind: Hashable {
+            let round: Int
+            let setsAssignments: Bool
+        }
+        var times: [RowKey: Int] = [:]
+        var rounds: [[Int]] = []
+        var kinds: [Kind: Int] = [:]
+        for (index, swap) in swaps.enumerated() where form.holds(swap.old) {
+            let time = times[swap.key, default: 0]
+            times[swap.key] = time + 1
+            let kind = Kind(round: time, setsAssignments: swap.setsAssignments)
+            if let place = kinds[kind] {
+                rounds[place].append(index)
+            } else {
+                kinds[kind] = rounds.count
+                rounds.append([index])
+            }
+        }
+        return rounds.map { $0.sorted { swaps[$0].key.precedes(swaps[$1].key) } }
+    }
+
+    private func check(_ new: StoredValue, _ shape: ColumnShape) throws {
+        if case .other = new {
+            throw unexpected(shape, doing: "write", "the new value is neither text nor bytes")
+        }
+        guard shape.form != .other, shape.form.holds(new) else {
+            throw unexpected(shape, doing: "write", "the column holds values of another form than the new one")
+        }
+    }
+
+    /// Writes swaps with distinct keys and returns the positions of those that hit.
+    private func write(_ swaps: [(index: Int, swap: Swap)], _ shape: ColumnShape) throws -> [Int] {
+        let setsAssignments = swaps[0].swap.setsAssignments
+        let keys = try arrays(of: swaps.map(\.swap.key), shape)
+        let old = Parameter(array: Self.array(swaps.map(\.swap.old), isText: false))
+        let new = Parameter(array: Self.array(swaps.map(\.swap.new), isText: shape.form == .text))
+        let constants = setsAssignments ? shape.target.assignments.map { Parameter(untyped: $0.value) } : []
+        let result = try connection.execute(
+            shape.swapText(setsAssignments: setsAssignments), keys + [old, new] + constants, isBinary: true,
+            doing: "write", shape.name)
+        let hits = (0..<result.rowCount).map { Int(result.integer($0, 0)) - 1 }.filter(swaps.indices.contains)
+        guard Set(hits).count == result.rowCount else {
+            throw unexpected(shape, doing: "write", "one key names several rows")
+        }
+        if shape.target.readsBack || shape.altersValues { try readBack(hits.map { swaps[$0].swap }, shape) }
+        return hits.map { swaps[$0].index }
+    }
+
+    /// Checks that what was written is what stands there now, after all triggers.
+    private func readBack(_ written: [Swap], _ shape: ColumnShape) throws {
+        guard !written.isEmpty else { return }
+        let parameters =
+            try arrays(of: written.map(\.key), shape)
+            + [Parameter(array: Self.array(written.map(\.new), isText: false))]
+        let text = """
+            SELECT keyturn_i FROM \(shape.unnested([("keyturn_new", "bytea")])) JOIN \(shape.table)
+            ON \(shape.joined(to: "keyturn_rows")) WHERE \(shape.bytes) IS NOT DISTINCT FROM keyturn_rows.keyturn_new
+            """
+        let result = try connection.execute(text, parameters, isBinary: true, doing: "read", shape.name)
+        let kept = Set((0..<result.rowCount).map { Int(result.integer($0, 0)) - 1 })
+        guard let altered = written.indices.first(where: { !kept.contains($0) }) else { return }
+        throw StorageError(
+            .storeValueAltered,
+            "cannot write \(shape.name): the row with key \(written[altered].key) does not hold what was written to it",
+            hint: "A trigger or the column's type changes values; nothing of the transaction was written.")
+    }
+
+    private static func array(_ values: [StoredValue], isText: Bool) -> ArrayEncoder {
+        let size = values.reduce(0) { $0 + ($1.bytes?.count ?? 0) }
+        var array =
+            isText
+            ? ArrayEncoder.texts(count: values.count, byteCount: size)
+            : ArrayEncoder.blobs(count: values.count, byteCount: size)
+        for value in values { array.append(value.bytes) }
+        return array
+    }
+}
+
+extension ColumnShape.Form {
+    /// Whether a value of a column of this form can be this one.
+    fileprivate func holds(_ value: StoredValue) -> Bool {
+        switch (self, value) {
+        case (.text, .text), (.blob, .blob), (.text, .null), (.blob, .null): true
+        default: false
+        }
+    }
+}
+
+extension ColumnShape {
+    /// The update of a batch; its parameters are the arrays of keys, of old and of new values, then the constants.
+    ///
+    /// The old value is compared whole and as bytes. The predicate is repeated, save where assignments are written: such
+    /// a row may well stand outside of it until then.
+    fileprivate func swapText(setsAssignments: Bool) -> String {
+        let rows = unnested([("keyturn_old", "bytea"), ("keyturn_new", form == .text ? "text" : "bytea")])
+        let assignments = setsAssignments ? target.assignments : []
+        let values = assignments.enumerated().map { index, assignment in
+            ", \(quotedIdentifier(assignment.column)) = $\(key.count + 3 + index)"
+        }
+        let scope = setsAssignments ? "" : target.predicate.map { " AND " + parenthesised($0) } ?? ""
+        return """
+            UPDATE \(table) SET \(columnName) = keyturn_rows.keyturn_new\(cast.map { "::" + $0 } ?? "")\(values.joined())
+            FROM \(rows) WHERE \(joined(to: "keyturn_rows"))
+            AND \(bytes) IS NOT DISTINCT FROM keyturn_rows.keyturn_old\(scope) RETURNING keyturn_rows.keyturn_i
+            """
+    }
+}
+
+extension RowKey {
+    /// Whether this key comes first in an order that all batches share.
+    fileprivate func precedes(_ other: RowKey) -> Bool {
+        for (left, right) in zip(components, other.components) where left != right {
+            if case .integer(let left) = left, case .integer(let right) = right { return left < right }
+            return left.canonical.lexicographicallyPrecedes(right.canonical)
+        }
+        return components.count < other.components.count
+    }
+}
