@@ -56,6 +56,7 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
+        .target(name: "Scheduling", dependencies: ["KeyModel"], swiftSettings: strict),
         .target(
             name: "Scripting",
             dependencies: ["ControlStore", "Frames", "KeyModel", "PluginKit", "Storage"],
@@ -73,7 +74,7 @@ let package = Package(
             name: "keyturn",
             dependencies: [
                 "CProcess", "ControlStore", "Fernet", "KR1", "KeyModel", "PluginKit", "Providers", "Rotation",
-                "Scripting", "Storage", "StorageSQLite", "Terminal",
+                "Scheduling", "Scripting", "Storage", "StorageSQLite", "Terminal",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -132,6 +133,8 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
+        .testTarget(
+            name: "SchedulingTests", dependencies: ["KeyModel", "Scheduling", "VectorTesting"], swiftSettings: strict),
         .testTarget(
             name: "ScriptingTests",
             dependencies: ["ControlStore", "Frames", "KeyModel", "PluginKit", "Scripting", "Storage"],
