@@ -34,6 +34,7 @@ let package = Package(
         .systemLibrary(name: "CZlib", path: "Sources/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
         .target(name: "CProcess"),
+        .target(name: "CSQLite"),
         .target(name: "KeyModel", swiftSettings: strict),
         .target(name: "PluginKit", dependencies: ["KeyModel"], swiftSettings: strict),
         .target(name: "PluginConformance", dependencies: ["KeyModel", "PluginKit"], swiftSettings: strict),
@@ -46,7 +47,7 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "StorageSQLite",
-            dependencies: ["KeyModel", "PluginKit", "Storage", .product(name: "GRDB", package: "GRDB.swift")],
+            dependencies: ["CSQLite", "KeyModel", "PluginKit", "Storage", .product(name: "GRDB", package: "GRDB.swift")],
             swiftSettings: strict
         ),
         .target(name: "StorageTesting", dependencies: ["KeyModel", "PluginKit", "Storage"], swiftSettings: strict),

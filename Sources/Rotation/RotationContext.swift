@@ -77,6 +77,16 @@ package actor NodeMemory {
         try journal.update { $0.epoch = max($0.epoch, epoch) }
     }
 
+    /// Remembers a key that was destroyed, so that a database that is set back cannot bring it back.
+    ///
+    /// - Throws: ``ControlStoreError`` where the journal cannot be written.
+    package func remember(destroyed key: KeyID) throws {
+        try journal.update { entry in
+            guard !entry.destroyed.contains(key.description) else { return }
+            entry.destroyed.append(key.description)
+        }
+    }
+
     /// Remembers the database's new beginning after `keyturn recover`.
     ///
     /// - Throws: ``ControlStoreError`` where the journal cannot be written.

@@ -3,7 +3,7 @@ internal import PluginKit
 internal import Storage
 
 /// How statements on an encrypted column are written: the names, quoted, and the index that makes its key unique.
-struct ColumnShape {
+struct ColumnShape: Sendable {
     let target: ColumnTarget
     /// The table, as SQL.
     let table: String
@@ -15,6 +15,8 @@ struct ColumnShape {
     let order: [Int]
     /// What makes SQLite walk along the unique index, whatever other index a predicate would suggest.
     let access: String
+    /// The number of the fence that an update of the column fires, where it fires that one alone.
+    let onlyFence: Int64?
 
     /// The condition that picks the row with a key, whose parameters begin at a position.
     func keyCondition(from first: Int) -> String {
@@ -42,6 +44,11 @@ extension SQLiteSession {
     ///   `storeUnexpected` where nothing makes the declared key unique.
     func shape(of target: ColumnTarget) throws -> ColumnShape {
         if let shape = shapes[target] { return shape }
+        let version = try schemaVersion()
+        if let shape = memory.shape(of: target, version: version) {
+            shapes[target] = shape
+            return shape
+        }
         guard let table = try tableRecord(target.path.table) else {
             throw missing("there is no table \(quoted(target.path.table.description))", target)
         }
@@ -58,8 +65,11 @@ extension SQLiteSession {
             }
         }
         shapes[target] = shape
+        memory.remember(shape, version: version)
         return shape
     }
+
+    private func schemaVersion() throws -> Int64 { try rows("PRAGMA main.schema_version").first?.integer(0) ?? 0 }
 
     private func shape(of target: ColumnTarget, in table: TableRecord) throws -> ColumnShape {
         let declared = target.key.map { $0.lowercased() }
@@ -74,7 +84,8 @@ extension SQLiteSession {
         return ColumnShape(
             target: target, table: target.path.table.sql, column: quotedIdentifier(target.path.column), key: key,
             order: index.terms.compactMap { declared.firstIndex(of: $0.column) },
-            access: index.name.map { "INDEXED BY " + quotedIdentifier($0) } ?? "NOT INDEXED")
+            access: index.name.map { "INDEXED BY " + quotedIdentifier($0) } ?? "NOT INDEXED",
+            onlyFence: try onlyFence(firedBy: target, in: table))
     }
 
     private struct UniqueIndex {

@@ -26,6 +26,7 @@ package final class SQLiteEngine: StorageEngine {
     let file: DatabaseFile
     private let writer: DatabaseQueue?
     private let reader: DatabaseQueue
+    private let memory = SchemaMemory()
 
     /// Opens a database file.
     ///
@@ -127,13 +128,13 @@ extension SQLiteEngine {
         _ kind: Database.TransactionKind, on queue: DatabaseQueue,
         _ body: @escaping @Sendable (any StorageSession) throws -> Value
     ) async throws -> Value {
-        let file = file
+        let (file, memory) = (file, memory)
         return try await perform(on: queue) { database, isCancelled in
             if database.isInsideTransaction { try database.rollback() }
             var result: Value?
             try database.inTransaction(kind) {
                 if isCancelled() { throw CancellationError() }
-                result = try body(SQLiteSession(database: database, file: file))
+                result = try body(SQLiteSession(database: database, file: file, memory: memory))
                 return .commit
             }
             guard let result else { throw file.unexpected("a transaction ended without a result") }

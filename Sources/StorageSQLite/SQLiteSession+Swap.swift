@@ -6,11 +6,16 @@ internal import Storage
 extension SQLiteSession {
     func swap(_ swaps: [Swap], in target: ColumnTarget) throws -> [Bool] {
         let shape = try shape(of: target)
+        guard try FenceMarks(of: shape, in: self)?.admit(swaps) ?? false else { return try write(swaps, shape) }
+        return try withoutTriggers { try write(swaps, shape) }
+    }
+
+    private func write(_ swaps: [Swap], _ shape: ColumnShape) throws -> [Bool] {
         var statements = SwapStatements(session: self, shape: shape)
         return try swaps.map { swap in
             guard try statements.write(swap) else { return false }
-            if swap.setsAssignments, target.predicate != nil { try statements.checkPicked(swap) }
-            if target.readsBack { try statements.readBack(swap) }
+            if swap.setsAssignments, shape.target.predicate != nil { try statements.checkPicked(swap) }
+            if shape.target.readsBack { try statements.readBack(swap) }
             return true
         }
     }

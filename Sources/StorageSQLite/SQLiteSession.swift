@@ -12,10 +12,13 @@ final class SQLiteSession: StorageSession {
     let file: DatabaseFile
     /// What was found out about the columns used so far; a transaction sees one state of the schema.
     var shapes: [ColumnTarget: ColumnShape] = [:]
+    /// What earlier transactions found out.
+    let memory: SchemaMemory
 
-    init(database: Database, file: DatabaseFile) {
+    init(database: Database, file: DatabaseFile, memory: SchemaMemory) {
         self.database = database
         self.file = file
+        self.memory = memory
     }
 
     func query(_ sql: Storage.SQL) throws -> [SQLRow] {

@@ -193,13 +193,16 @@ extension Runner {
     }
 
     /// Discards a version that was prepared and never became active.
-    func discardNewKey(of run: RunRecord, in session: ControlSession) throws {
+    ///
+    /// - Returns: Its id, for the node to remember; nil where there was none.
+    func discardNewKey(of run: RunRecord, in session: ControlSession) throws -> KeyID? {
         guard let id = run.newKey, let version = try session.keyring(run.keyring).keyring[id],
             version.state == .preActivation
-        else { return }
+        else { return nil }
         let now = context.now()
         try session.discard(version, at: now, actor: context.actor, reason: "run \(run.id) cancelled")
         try session.addStep("key \(version.id) discarded", in: .prepare, of: run.id, at: now)
+        return id
     }
 
     private func makeKey(for record: KeyringRecord) async throws -> KeyMaterial {

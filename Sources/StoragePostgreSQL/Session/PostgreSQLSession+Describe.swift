@@ -12,8 +12,9 @@ extension PostgreSQLSession {
             ).map { try $0.text(0) })
     }
 
-    /// Those of the application; partitions stand in the table that they are parts of. A schema is named only where the
-    /// role's path does not lead to it.
+    /// Those of the application; partitions stand in the table that they are parts of.
+    ///
+    /// A schema is named only where the role's path does not lead to it.
     func tables() throws -> [TableName] {
         try rows(
             """

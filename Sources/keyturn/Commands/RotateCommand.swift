@@ -28,8 +28,17 @@ struct DriveArguments: ParsableArguments {
         if let rowsPerSecond, !(rowsPerSecond >= 1) { throw ValidationError("--rows-per-second is at least 1") }
     }
 
-    /// Records a run and drives it, under one lock, so that nobody else takes it up in between; another process of the
-    /// node may take `patience` to leave.
+    /// Records a run and drives it, under one lock, so that nobody else takes it up in between.
+    ///
+    /// - Parameters:
+    ///   - plan: The plan, confirmed.
+    ///   - request: What it was made for.
+    ///   - instance: The instance.
+    ///   - console: Where progress is shown.
+    ///   - interrupt: Raised to stop after the batch in hand.
+    ///   - patience: How long another process of the node may take to leave.
+    /// - Returns: What the command came to.
+    /// - Throws: ``ControlStoreError`` with `storeLeaseHeld`, or what stopped the run.
     func start(
         _ plan: Plan, _ request: PlanRequest, _ instance: OpenInstance, _ console: Console, _ interrupt: Interrupt,
         within patience: Duration = .zero

@@ -8,6 +8,10 @@ final class KR1Workspace {
     private let state: UnsafeMutableRawPointer
     private let derived: UnsafeMutableRawPointer
     private let salt: UnsafeMutableRawPointer
+    /// What is hashed for a message: the label, the beginning of the value, the place, the block counter of HKDF-Expand.
+    private var message = KR1Workspace.messageLabel + Bytes(repeating: 0, count: KR1Layout.derivedCount)
+    /// The place that ``message`` ends with; most values of a batch have the same one.
+    private var place: ValueContext?
     /// The nonce: always zeros, since every message has a key of its own.
     let nonce: UnsafeRawPointer
 
@@ -38,13 +42,21 @@ final class KR1Workspace {
 
     /// Derives message key and commitment from the first 24 bytes of a value and its place.
     func derive(_ start: UnsafeRawPointer, context: ValueContext, key: KR1Key) {
+        if place != context { take(context) }
         key.messages.begin(state)
-        Self.messageLabel.withUnsafeBytes { key.messages.absorb($0, into: state) }
-        key.messages.absorb(UnsafeRawBufferPointer(start: start, count: KR1Layout.derivedCount), into: state)
-        absorb(context, into: key.messages)
-        // The block counter of HKDF-Expand.
-        withUnsafeBytes(of: UInt8(1)) { key.messages.absorb($0, into: state) }
+        message.withUnsafeMutableBytes { bytes in
+            let head = UnsafeMutableRawBufferPointer(rebasing: bytes[Self.messageLabel.count...].prefix(KR1Layout.derivedCount))
+            head.copyMemory(from: UnsafeRawBufferPointer(start: start, count: KR1Layout.derivedCount))
+            key.messages.absorb(UnsafeRawBufferPointer(bytes), into: state)
+        }
         key.messages.finish(state, into: derived)
+    }
+
+    private func take(_ context: ValueContext) {
+        message.removeLast(message.count - Self.messageLabel.count - KR1Layout.derivedCount)
+        message += Self.encoded(context)
+        message.append(1)
+        place = context
     }
 
     /// Derives the salt of a deterministic value from its first 8 bytes, its place and what is to
@@ -57,7 +69,7 @@ final class KR1Workspace {
         key.salts.begin(state)
         Self.saltLabel.withUnsafeBytes { key.salts.absorb($0, into: state) }
         key.salts.absorb(UnsafeRawBufferPointer(start: start, count: KR1Layout.saltOffset), into: state)
-        absorb(context, into: key.salts)
+        Self.encoded(context).withUnsafeBytes { key.salts.absorb($0, into: state) }
         key.salts.absorb(message, into: state)
         key.salts.finish(state, into: salt)
         return UnsafeRawPointer(salt)
@@ -67,19 +79,18 @@ final class KR1Workspace {
     func forget() {
         erase(memory)
         cipher.forgetKey()
+        place = nil
     }
 
-    /// Feeds `u32 count || (u32 length || bytes)*`, so that no two lists of components give the
-    /// same bytes.
-    private func absorb(_ context: ValueContext, into code: borrowing PreparedHMAC) {
-        absorb(UInt32(clamping: context.components.count), into: code)
-        for component in context.components {
-            absorb(UInt32(clamping: component.count), into: code)
-            component.withUnsafeBytes { code.absorb($0, into: state) }
+    /// `u32 count || (u32 length || bytes)*`, so that no two lists of components give the same bytes.
+    private static func encoded(_ context: ValueContext) -> Bytes {
+        context.components.reduce(into: bytes(of: context.components.count)) { encoded, component in
+            encoded += bytes(of: component.count)
+            encoded += component
         }
     }
 
-    private func absorb(_ number: UInt32, into code: borrowing PreparedHMAC) {
-        withUnsafeBytes(of: number.bigEndian) { code.absorb($0, into: state) }
+    private static func bytes(of number: Int) -> Bytes {
+        withUnsafeBytes(of: UInt32(clamping: number).bigEndian) { Bytes($0) }
     }
 }
