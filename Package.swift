@@ -47,7 +47,9 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "StorageSQLite",
-            dependencies: ["CSQLite", "KeyModel", "PluginKit", "Storage", .product(name: "GRDB", package: "GRDB.swift")],
+            dependencies: [
+                "CSQLite", "KeyModel", "PluginKit", "Storage", .product(name: "GRDB", package: "GRDB.swift"),
+            ],
             swiftSettings: strict
         ),
         .target(name: "StorageTesting", dependencies: ["KeyModel", "PluginKit", "Storage"], swiftSettings: strict),

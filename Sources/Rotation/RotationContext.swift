@@ -70,20 +70,15 @@ package actor NodeMemory {
     /// What the node remembers now.
     package var entry: NodeJournal.Entry { journal.entry }
 
-    /// Remembers an epoch that the database has committed.
+    /// Remembers an epoch that the database has committed, and a key that was destroyed with it.
+    ///
+    /// A database that is set back cannot bring that key back.
     ///
     /// - Throws: ``ControlStoreError`` where the journal cannot be written.
-    package func remember(epoch: Int64) throws {
-        try journal.update { $0.epoch = max($0.epoch, epoch) }
-    }
-
-    /// Remembers a key that was destroyed, so that a database that is set back cannot bring it back.
-    ///
-    /// - Throws: ``ControlStoreError`` where the journal cannot be written.
-    package func remember(destroyed key: KeyID) throws {
+    package func remember(epoch: Int64, destroyed key: KeyID? = nil) throws {
         try journal.update { entry in
-            guard !entry.destroyed.contains(key.description) else { return }
-            entry.destroyed.append(key.description)
+            entry.epoch = max(entry.epoch, epoch)
+            if let key, !entry.destroyed.contains(key.description) { entry.destroyed.append(key.description) }
         }
     }
 

@@ -144,8 +144,7 @@ struct Runner: Sendable {
             if !run.state.isOpen { try session.setRequest(.none, of: run.id) }
             return (try session.raiseEpoch(), discarded)
         }
-        try await context.memory.remember(epoch: epoch)
-        if let discarded { try await context.memory.remember(destroyed: discarded) }
+        try await context.memory.remember(epoch: epoch, destroyed: discarded)
         context.reached(.phaseRecorded)
         report(snapshot(of: run, machine, progress: []))
     }

@@ -118,7 +118,9 @@ private struct TableReader {
             """, [.integer(table.id)])
         guard let row = found.first else { return (0, 0, false) }
         let isSmall = try row.integer(1) <= Self.countedBytes || row.integer(3) != 0
-        guard isSmall, !table.hidesRows else { return (try row.integer(2), try row.integer(0), try row.integer(4) != 0) }
+        guard isSmall, !table.hidesRows else {
+            return (try row.integer(2), try row.integer(0), try row.integer(4) != 0)
+        }
         let rows = try session.rows("SELECT count(*) FROM \(table.sql)").first?.integer(0)
         return (rows ?? 0, try row.integer(0), try row.integer(4) != 0)
     }
