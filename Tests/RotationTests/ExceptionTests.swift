@@ -118,15 +118,15 @@ struct ExceptionTests {
 
     @Test func whatIsRepairedMeanwhileIsNotListed() async throws {
         let bench = try await Bench.adopted(rows: 6, core: "fernet")
-        let (good, bad) = (try bench.stored(2), "gAAAAA-broken")
+        let bad = "gAAAAA-broken"
         try bench.put(bad, row: 2)
         try bench.put(bad, row: 3)
-        bench.hook.at(.columnFinished) { try bench.put(good, row: 2) }
+        // Nothing for a sweep to write, so that one is all there is.
+        bench.hook.at(.columnFinished) { try bench.application.run("UPDATE secret SET value = NULL WHERE id = 2") }
         let run = try await bench.run(.rotate)
         let history = try await bench.engine().runHistory(run.id)
         #expect(run.state == .doneWithExceptions)
         #expect(history.quarantined.map(\.key.description) == ["3"] && history.quarantineCount == 1)
-        #expect(try await bench.opened(2) == "secret 2")
         try bench.put(try await bench.sealed("secret 3", row: 3), row: 3)
         #expect(try await bench.run(.rotate).state == .done)
     }
