@@ -2,14 +2,17 @@ import Foundation
 import PostgreSQLTesting
 import ToolTesting
 
-
 /// An instance of Keyturn in a folder of its own, on a database of its own.
 struct ServerInstance {
     let sandbox: Sandbox
     let database: ScratchPostgreSQL
-
     /// The application's connection.
-    var application: ApplicationConnection { database.application }
+    let application: ApplicationConnection
+
+    /// The same with a new connection of the application's, after the server was away.
+    func reconnected() throws -> ServerInstance {
+        ServerInstance(sandbox: sandbox, database: database, application: try connect())
+    }
 
     /// Writes the configuration, whose database is this one; makes no instance.
     func configure(_ configuration: String, user: String = "postgres") throws {
@@ -73,7 +76,7 @@ func withServerInstance(
     let database = try await ScratchPostgreSQL(in: cluster)
     let result: Result<Void, any Error>
     do {
-        try await body(ServerInstance(sandbox: try Sandbox(), database: database))
+        try await body(ServerInstance(sandbox: try Sandbox(), database: database, application: database.application))
         result = .success(())
     } catch { result = .failure(error) }
     await database.dispose()

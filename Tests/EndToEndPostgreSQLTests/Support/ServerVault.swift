@@ -34,8 +34,11 @@ struct ServerVault {
     }
 
     /// The place of a row's value.
-    func place(_ id: String) -> ValueContext {
-        .row(namespace: server.database.name, name: "secret.value", key: [Array(id.utf8)])
+    func place(_ id: String) -> ValueContext { Self.place(id, in: server.database.name) }
+
+    /// The place of a row's value in a database.
+    static func place(_ id: String, in database: String) -> ValueContext {
+        .row(namespace: database, name: "secret.value", key: [Array(id.utf8)])
     }
 
     /// The values as they stand.
