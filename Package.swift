@@ -171,12 +171,24 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "keyturn", "keyturn-lua", "Fernet", "KR1", "KeyModel", "PluginKit", "Rotation",
+                "keyturn", "keyturn-lua", "Fernet", "KR1", "KeyModel", "PluginKit", "Rotation", "ToolTesting",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
-            exclude: ["Support/fernet.py"],
             swiftSettings: strict
         ),
+        // The same on clusters of PostgreSQL.
+        .testTarget(
+            name: "EndToEndPostgreSQLTests",
+            dependencies: [
+                "keyturn", "keyturn-lua", "Fernet", "KR1", "KeyModel", "PluginKit", "PostgreSQLTesting", "Rotation",
+                "ToolTesting",
+            ],
+            swiftSettings: strict
+        ),
+        // Runs the built executable in folders of its own.
+        .target(
+            name: "ToolTesting", dependencies: ["KeyModel", "PluginKit"], path: "Tests/ToolTesting",
+            exclude: ["airflow-sql.py", "fernet.py"], swiftSettings: strict),
         // Runs the built executable against what should not be.
         .testTarget(name: "HardshipTests", dependencies: ["keyturn", "keyturn-lua"], swiftSettings: strict),
         .target(name: "VectorTesting", path: "Tests/VectorTesting", swiftSettings: strict),

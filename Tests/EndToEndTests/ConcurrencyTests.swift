@@ -4,6 +4,7 @@ import GRDB
 import KR1
 import PluginKit
 import Testing
+import ToolTesting
 
 extension EndToEnd {
     /// Two applications write the same rows all through a rotation.

@@ -1,6 +1,7 @@
 import Foundation
 import KR1
 import Testing
+import ToolTesting
 
 extension EndToEnd {
     /// What one terminal may do to a run that works in another.

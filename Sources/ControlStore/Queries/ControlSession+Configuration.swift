@@ -124,15 +124,19 @@ extension ControlSession {
             "SELECT 1 FROM \(control: "key_versions") WHERE keyring = \(old.keyring.description)"
         )
         guard !versions.isEmpty else { return }
-        let changed: String? =
-            if old.keyring != declaration.keyring { "keyring" } else if old.context != declaration.context {
-                "context"
-            } else if old.context == .row, old.key != declaration.key { "key" } else { nil }
-        guard let changed else { return }
+        let change: (what: String, present: String)? =
+            if old.keyring != declaration.keyring {
+                ("keyring", quoted(old.keyring.description))
+            } else if old.context != declaration.context {
+                ("context", quoted("\(old.context)"))
+            } else if old.context == .row, old.key != declaration.key {
+                ("key", old.key.map(quoted).joined(separator: ", "))
+            } else { nil }
+        guard let change else { return }
         throw ControlStoreError(
             .callerConfigurationConflict,
-            "cannot change the \(changed) of column \"\(declaration.path)\": its values are bound to the old one",
-            hint: "Set it back; values that are sealed already would not open any more."
+            "cannot change the \(change.what) of column \"\(declaration.path)\": its values are bound to \(change.present)",
+            hint: "Write \(change.what) = \(change.present) in the configuration; only \"keyturn convert\" binds sealed values anew."
         )
     }
 }

@@ -4,6 +4,7 @@ import KR1
 import KeyModel
 import PluginKit
 import Testing
+import ToolTesting
 
 /// A small database of secrets under `kr1`, each bound to its row, and what its application knows of it.
 struct Vault {
