@@ -66,7 +66,7 @@ struct PostgreSQLConnectionTests {
             let clock = ContinuousClock()
             let start = clock.now
             let error = await storageError { _ = try await engine.swap([Swap(1, "v1", "v2")]) }
-            #expect(error?.code == .storeBusy)
+            #expect(error?.code == .storeRowLocked)
             #expect(clock.now - start < .seconds(3))
             try database.application.run("COMMIT")
             #expect(try await engine.swap([Swap(1, "v1", "v2")]) == [true])
@@ -98,7 +98,7 @@ struct PostgreSQLConnectionTests {
             do {
                 try await batch
                 Issue.record("the batch went through")
-            } catch { #expect((error as? StorageError)?.code == .storeBusy) }
+            } catch { #expect((error as? StorageError)?.code == .storeRowLocked) }
             _ = try await theirs
             #expect(try database.application.run("SELECT c FROM t ORDER BY id") == [["theirs"], ["v"]])
         }
