@@ -78,7 +78,9 @@ extension SQLiteSession {
         for trigger in triggers {
             let name = try trigger.text(0)
             guard name.hasPrefix(FenceTriggers.prefix) else { return nil }
-            if let number = FenceTriggers.updatedColumn(name), try trigger.text(1).contains(event) { fences.append(number) }
+            if let number = FenceTriggers.updatedColumn(name), try trigger.text(1).contains(event) {
+                fences.append(number)
+            }
         }
         return fences.count == 1 ? fences[0] : nil
     }
