@@ -44,13 +44,15 @@ struct ColumnPass: Sendable {
             var inFlight = 0
             var end: End?
             while end == nil, let group = try await source.next() {
-                if inFlight == context.engine.tuning.writers, let written = try await writers.next() {
-                    end = try await fold(written, &ledger, &walked, &growth)
-                    inFlight -= 1
+                let isFull = inFlight == context.engine.tuning.writers
+                let written = isFull ? try await writers.next() : nil
+                if written?.end == nil {
+                    // Under way before the group before it is booked, so that no writer waits for the booking; and above
+                    // the deciding of the next one, behind whose pieces each of its steps would queue otherwise.
+                    writers.addTask(priority: .high) { try await writer.write(group) }
+                    inFlight += isFull ? 0 : 1
                 }
-                guard end == nil else { break }
-                writers.addTask { try await writer.write(group) }
-                inFlight += 1
+                if let written { end = try await fold(written, &ledger, &walked, &growth) }
             }
             while let written = try await writers.next() {
                 let last = try await fold(written, &ledger, &walked, &growth)
@@ -62,12 +64,16 @@ struct ColumnPass: Sendable {
         return end
     }
 
-    /// Reads a window after a key and decides for its rows.
-    func decide(number: Int64, after cursor: RowKey?) async throws -> DecidedWindow {
+    /// Reads the window after a key.
+    func read(after cursor: RowKey?) async throws -> Window {
         let request = WindowRequest(
             target: cipher.target, scope: cipher.scope, after: cursor, rowLimit: context.engine.tuning.windowRows
         )
-        let window = try await persistent { try await context.engine.read { try $0.readWindow(request) } }
+        return try await persistent { try await context.engine.read { try $0.readWindow(request) } }
+    }
+
+    /// Decides for the rows of a window.
+    func decide(_ window: Window, number: Int64) async -> DecidedWindow {
         let outcomes = await parallelMap(window.rows) { cipher.outcomes(of: $0) }
         return DecidedWindow(number: number, rows: window.rows, outcomes: outcomes, isLast: window.isLast)
     }
@@ -144,6 +150,7 @@ private struct WindowSource {
     private let pass: ColumnPass
     private var cursor: RowKey?
     private var number: Int64 = 0
+    private var ahead: Window?
     private var isDone = false
 
     init(pass: ColumnPass, after cursor: RowKey?) {
@@ -157,10 +164,13 @@ private struct WindowSource {
         var group: [DecidedWindow] = []
         while !isDone, group.count < pass.context.engine.tuning.interleavedWindows {
             number += 1
-            let window = try await pass.decide(number: number, after: cursor)
+            let window = if let ahead { ahead } else { try await pass.read(after: cursor) }
             cursor = window.rows.last?.key ?? cursor
             isDone = window.isLast
-            group.append(window)
+            // The window that follows is read while this one is decided.
+            async let following = isDone ? nil : pass.read(after: cursor)
+            group.append(await pass.decide(window, number: number))
+            ahead = try await following
         }
         return group
     }
