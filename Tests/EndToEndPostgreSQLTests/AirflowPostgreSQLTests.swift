@@ -31,7 +31,8 @@ extension EndToEndPostgreSQL {
                 let kinds = try await server.text("SELECT count(*) FROM variable WHERE val LIKE 'kr1.%'")
                 #expect(kinds == "2000")
                 for id in ["1", "77", "2000"] {
-                    let text = try await server.sandbox.keyturn("open", "variable.val", "--key", id, "--stored").expecting()
+                    let text = try await server.sandbox.keyturn("open", "variable.val", "--key", id, "--stored")
+                        .expecting()
                     let sealed = try await server.sandbox.keyturn("seal", "variable.val", "--key", id, input: text.line)
                     let again = try await server.sandbox.keyturn(
                         "open", "variable.val", "--key", id, input: try sealed.expecting().line)
@@ -84,7 +85,8 @@ extension EndToEndPostgreSQL {
         }
 
         private func exportedKeys(_ server: ServerInstance) async throws -> [String] {
-            let output = try await server.sandbox.keyturn("keyring", "export", "airflow", "--form", "fernet-list", "--yes")
+            let output = try await server.sandbox.keyturn(
+                "keyring", "export", "airflow", "--form", "fernet-list", "--yes")
             return try output.expecting().line.split(separator: ",").map(String.init)
         }
 

@@ -11,11 +11,11 @@ extension EndToEndPostgreSQL {
             ![.rootKeyMade, .keyRewrapped, .fenceInstalled, .missesCommitted].contains($0)
         }
 
-        @Test(arguments: points) func aRotationGoesOnAfterDyingAt(point: DurablePoint) async throws {
+        @Test func aRotationGoesOnAfterDyingAtAnyPoint() async throws {
             try await withServerInstance { server in
-                let vault = try await ServerVault.made(rows: 3000, on: server)
-                let times = point == .phaseRecorded ? [1, 3, 5, 7] : point == .batchCommitted ? [1, 6] : [1]
-                for time in times {
+                let vault = try await ServerVault.made(rows: 1500, on: server)
+                for point in Self.points {
+                    let time = point == .phaseRecorded ? 5 : point == .batchCommitted ? 4 : 1
                     let note = "dying at \(point.rawValue):\(time)"
                     let process = try vault.sandbox.start(
                         "rotate", "vault", "--yes", dyingAt: "\(point.rawValue):\(time)")
@@ -23,8 +23,8 @@ extension EndToEndPostgreSQL {
                     #expect(output.signal == SIGKILL, "\(note): \(output)")
                     try await vault.expectNothingLost(note)
                     try await vault.finish(note)
+                    if time > 1 { try await vault.expectDrivingAgainWritesNothing(note) }
                 }
-                try await vault.expectDrivingAgainWritesNothing("\(point)")
             }
         }
 

@@ -45,7 +45,8 @@ extension EndToEndPostgreSQL {
                     CREATE TRIGGER shout BEFORE UPDATE ON secret FOR EACH ROW EXECUTE FUNCTION shout()
                     """)
                 let output = try await server.sandbox.keyturn("rotate", "vault", "--yes")
-                #expect(output.exitCode == 1 && output.standardError.contains("does not hold what was written"), "\(output)")
+                let isNamed = output.standardError.contains("does not hold what was written")
+                #expect(output.exitCode == 1 && isNamed, "\(output)")
                 try await vault.expectNothingLost("altered")
                 try await server.application.runAside("DROP TRIGGER shout ON secret")
                 try await vault.finish("without the trigger")
@@ -57,7 +58,10 @@ extension EndToEndPostgreSQL {
             ("citext", "'Text ' || id", "id integer PRIMARY KEY"),
             ("sealed", "'text ' || id", "id bigint PRIMARY KEY"),
             ("varchar(400)", "'text ' || id", "id varchar(20) PRIMARY KEY"),
-            ("bytea", "convert_to('bytes ' || id, 'UTF8')", "id smallint, other text DEFAULT 'Ä', PRIMARY KEY (id, other)"),
+            (
+                "bytea", "convert_to('bytes ' || id, 'UTF8')",
+                "id smallint, other text DEFAULT 'Ä', PRIMARY KEY (id, other)"
+            ),
             ("jsonb", "to_jsonb('text ' || id)", "id integer PRIMARY KEY"),
             ("json", "to_json('text ' || id)", "id integer PRIMARY KEY"),
         ])
@@ -76,25 +80,27 @@ extension EndToEndPostgreSQL {
                     keyring "vault" { core = "kr1" }
                     column '"Odd.Name"."Secret".value' { keyring = "vault", key = \(keys) }
                     """)
-                let text = type == "bytea" ? "convert_from(value, 'UTF8')" : type.hasPrefix("json") ? "value #>> '{}'" : "value"
+                let isDocument = type.hasPrefix("json")
+                let text = type == "bytea" ? "convert_from(value, 'UTF8')" : isDocument ? "value #>> '{}'" : "value"
                 let before = try await server.values(#"SELECT id, \#(text) FROM "Odd.Name"."Secret""#)
                 try await server.initialise()
                 let column = #""Odd.Name"."Secret".value"#
                 let adopted = try await server.sandbox.keyturn("adopt", column, "--yes")
                 guard adopted.exitCode == 0 else {
-                    // Refusing is no loss; nothing may have changed then.
-                    print("\(type): refused: \(adopted.standardError)")
-                    #expect(type.hasPrefix("json"), "\(adopted)")
+                    // No sealed value is a document. That is no loss: nothing was changed, and the run can be cancelled.
+                    #expect(isDocument && adopted.standardError.contains("22P02"), "\(adopted)")
+                    _ = try await server.sandbox.keyturn("run", "cancel", "1", "--yes").expecting()
                     #expect(try await server.values(#"SELECT id, \#(text) FROM "Odd.Name"."Secret""#) == before)
                     return
                 }
                 _ = try await server.sandbox.keyturn("rotate", "vault", "--yes").expecting()
                 #expect(try await server.sandbox.keyturn("verify").exitCode == 0)
                 for id in ["1", "150", "300"] {
-                    let row = ["open", column, "--stored", "--key", id] + (key.contains("other") ? ["--key", "Ä"] : [])
-                    let opened = try await server.sandbox.start(arguments: row).wait()
-                    let expected = type.hasPrefix("json") ? "\"\(before[id] ?? "")\"" : before[id]
-                    #expect(opened.exitCode == 0 && [expected, before[id]].contains(opened.line), "\(opened)")
+                    let rest = key.contains("other") ? ["--key", "Ä"] : []
+                    let opened = try await server.sandbox.start(
+                        arguments: ["open", column, "--stored", "--key", id] + rest
+                    ).wait()
+                    #expect(opened.exitCode == 0 && opened.line == before[id], "\(opened)")
                 }
             }
         }
@@ -110,13 +116,18 @@ extension EndToEndPostgreSQL {
                 let superuser = try server.connect()
                 try superuser.run("SET session_replication_role = replica")
                 let sealed = try await server.sandbox.keyturn(
-                    "seal", "secret.value", "--key", "5", input: "by the clerk").expecting().line
+                    "seal", "secret.value", "--key", "5", input: "by the clerk"
+                ).expecting().line
                 for connection in [clerk, superuser] {
-                    #expect(throws: ApplicationError.self) { try connection.run("UPDATE secret SET value = 'plain' WHERE id = 5") }
-                    #expect(throws: ApplicationError.self) { try connection.run("INSERT INTO secret VALUES (999, 'plain')") }
+                    for refused in [
+                        "UPDATE secret SET value = 'plain' WHERE id = 5", "INSERT INTO secret VALUES (999, 'plain')",
+                    ] {
+                        #expect(throws: ApplicationError.self) { try connection.run(refused) }
+                    }
                     try connection.run("UPDATE secret SET value = '\(sealed)' WHERE id = 5")
                 }
-                let opened = try await server.sandbox.keyturn("open", "secret.value", "--key", "5", "--stored").expecting()
+                let opened = try await server.sandbox.keyturn("open", "secret.value", "--key", "5", "--stored")
+                    .expecting()
                 #expect(opened.line == "by the clerk")
                 #expect(throws: ApplicationError.self) { try clerk.run("SELECT * FROM keyturn.wraps") }
                 #expect(try await vault.stored().count == 20)

@@ -11,16 +11,16 @@ package final class RunningProgram {
     private var ended: ProgramOutput?
 
     /// Where its standard streams lie.
-    package struct Streams {
-        package let input: String
-        package let output: String
-        package let error: String
+    struct Streams {
+        let input: String
+        let output: String
+        let error: String
     }
 
     /// Starts a program.
     ///
     /// - Throws: ``EndToEndError`` where it cannot be started.
-    package init(
+    init(
         _ path: String, _ arguments: [String], in folder: String, environment: [String: String], streams: Streams
     ) throws {
         self.arguments = arguments

@@ -20,7 +20,9 @@ package final class Sandbox {
     package func path(_ name: String) -> String { folder.appending(path: name).path }
 
     /// Writes a file into the folder.
-    package func write(_ text: String, to name: String) throws { try Data(text.utf8).write(to: folder.appending(path: name)) }
+    package func write(_ text: String, to name: String) throws {
+        try Data(text.utf8).write(to: folder.appending(path: name))
+    }
 
     /// Copies a fixture into the folder, writable.
     package func copy(_ fixture: String) throws {

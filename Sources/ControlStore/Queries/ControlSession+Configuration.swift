@@ -132,11 +132,11 @@ extension ControlSession {
             } else if old.context == .row, old.key != declaration.key {
                 ("key", old.key.map(quoted).joined(separator: ", "))
             } else { nil }
-        guard let change else { return }
+        guard let (what, present) = change else { return }
         throw ControlStoreError(
             .callerConfigurationConflict,
-            "cannot change the \(change.what) of column \"\(declaration.path)\": its values are bound to \(change.present)",
-            hint: "Write \(change.what) = \(change.present) in the configuration; only \"keyturn convert\" binds sealed values anew."
+            "cannot change the \(what) of column \"\(declaration.path)\": its values are bound to \(present)",
+            hint: "Write \(what) = \(present) in the configuration; only \"keyturn convert\" binds values anew."
         )
     }
 }

@@ -60,8 +60,10 @@ struct WindowWriter: Sendable {
     /// Whether nobody wants the run to stop; keeps the lease meanwhile.
     private func goesOn() async throws -> Bool {
         guard !pass.interrupt.isSet else { return false }
-        _ = try await pass.lease.current()
-        return try await context.control.read { [run = pass.run] in try $0.request(of: run) } == .none
+        return try await persistent {
+            _ = try await pass.lease.current()
+            return try await context.control.read { [run = pass.run] in try $0.request(of: run) } == .none
+        }
     }
 
     /// Commits a batch with its mark; a batch that needs nothing written costs no transaction.
@@ -76,10 +78,10 @@ struct WindowWriter: Sendable {
     }
 
     private func write(_ batch: Batch, _ mark: WindowMark) async throws -> (WindowMark, [RowKey], RunRequest) {
-        let held = try await pass.lease.current()
         do {
             return try await persistent {
-                try await context.control.write { [pass, now = context.now()] session in
+                let held = try await pass.lease.current()
+                return try await context.control.write { [pass, now = context.now()] session in
                     try session.checkLease(held)
                     let hits = try session.storage.swap(batch.swaps, in: pass.cipher.target)
                     try session.quarantine(batch.quarantined(column: mark.columnID, at: now), run: pass.run)
@@ -111,8 +113,8 @@ struct WindowWriter: Sendable {
     private func retry(_ keys: [RowKey], _ marks: inout [WindowMark]) async throws {
         var left = keys
         for _ in 0..<Self.mostRetries where !left.isEmpty {
-            let rows = try await context.engine.read { [left, target = pass.cipher.target] in
-                try $0.readRows(left, of: target)
+            let rows = try await persistent { [left] in
+                try await context.engine.read { [target = pass.cipher.target] in try $0.readRows(left, of: target) }
             }
             let batch = Batch(rows: rows[...], outcomes: pass.cipher.outcomes(of: rows)[...])
             guard !batch.isEmpty, let mark = marks.last else { return }

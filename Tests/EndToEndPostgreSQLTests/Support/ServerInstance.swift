@@ -65,7 +65,8 @@ struct ServerInstance {
 
     /// The steps of a run, one a line.
     func history(of run: Int) async throws -> String {
-        try await text("SELECT string_agg(what, ' | ' ORDER BY number) FROM keyturn.run_steps WHERE run_id = \(run)") ?? ""
+        try await text("SELECT string_agg(what, ' | ' ORDER BY number) FROM keyturn.run_steps WHERE run_id = \(run)")
+            ?? ""
     }
 }
 
