@@ -45,7 +45,8 @@ final class KR1Workspace {
         if place != context { take(context) }
         key.messages.begin(state)
         message.withUnsafeMutableBytes { bytes in
-            let head = UnsafeMutableRawBufferPointer(rebasing: bytes[Self.messageLabel.count...].prefix(KR1Layout.derivedCount))
+            let head = UnsafeMutableRawBufferPointer(
+                rebasing: bytes[Self.messageLabel.count...].prefix(KR1Layout.derivedCount))
             head.copyMemory(from: UnsafeRawBufferPointer(start: start, count: KR1Layout.derivedCount))
             key.messages.absorb(UnsafeRawBufferPointer(bytes), into: state)
         }
