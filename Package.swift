@@ -47,7 +47,9 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "StorageSQLite",
-            dependencies: ["CSQLite", "KeyModel", "PluginKit", "Storage", .product(name: "GRDB", package: "GRDB.swift")],
+            dependencies: [
+                "CSQLite", "KeyModel", "PluginKit", "Storage", .product(name: "GRDB", package: "GRDB.swift"),
+            ],
             swiftSettings: strict
         ),
         .target(name: "StorageTesting", dependencies: ["KeyModel", "PluginKit", "Storage"], swiftSettings: strict),
@@ -64,6 +66,7 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
+        .target(name: "Scheduling", dependencies: ["KeyModel"], swiftSettings: strict),
         .target(
             name: "Scripting",
             dependencies: ["ControlStore", "Frames", "KeyModel", "PluginKit", "Storage"],
@@ -81,7 +84,7 @@ let package = Package(
             name: "keyturn",
             dependencies: [
                 "CProcess", "ControlStore", "Fernet", "KR1", "KeyModel", "PluginKit", "Providers", "Rotation",
-                "Scripting", "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal",
+                "Scheduling", "Scripting", "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -157,6 +160,8 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(
+            name: "SchedulingTests", dependencies: ["KeyModel", "Scheduling", "VectorTesting"], swiftSettings: strict),
+        .testTarget(
             name: "ScriptingTests",
             dependencies: ["ControlStore", "Frames", "KeyModel", "PluginKit", "Scripting", "Storage"],
             swiftSettings: strict
@@ -166,12 +171,24 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "keyturn", "keyturn-lua", "Fernet", "KR1", "KeyModel", "PluginKit", "Rotation",
+                "keyturn", "keyturn-lua", "Fernet", "KR1", "KeyModel", "PluginKit", "Rotation", "ToolTesting",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
-            exclude: ["Support/fernet.py"],
             swiftSettings: strict
         ),
+        // The same on clusters of PostgreSQL.
+        .testTarget(
+            name: "EndToEndPostgreSQLTests",
+            dependencies: [
+                "keyturn", "keyturn-lua", "Fernet", "KR1", "KeyModel", "PluginKit", "PostgreSQLTesting", "Rotation",
+                "ToolTesting",
+            ],
+            swiftSettings: strict
+        ),
+        // Runs the built executable in folders of its own.
+        .target(
+            name: "ToolTesting", dependencies: ["KeyModel", "PluginKit"], path: "Tests/ToolTesting",
+            exclude: ["airflow-sql.py", "fernet.py"], swiftSettings: strict),
         // Runs the built executable against what should not be.
         .testTarget(name: "HardshipTests", dependencies: ["keyturn", "keyturn-lua"], swiftSettings: strict),
         .target(name: "VectorTesting", path: "Tests/VectorTesting", swiftSettings: strict),

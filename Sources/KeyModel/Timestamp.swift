@@ -29,10 +29,11 @@ public struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertible
     public var description: String {
         let days = milliseconds.floorDivided(by: 86_400_000)
         let inDay = milliseconds - days * 86_400_000
-        let (year, month, day) = Self.civil(fromDays: days)
+        let date = CalendarDate(daysSinceEpoch: Int(days))
         let time = [inDay / 3_600_000, inDay / 60_000 % 60, inDay / 1000 % 60].map { padded($0, 2) }.joined(
             separator: ":")
-        return "\(padded(year, 4))-\(padded(month, 2))-\(padded(day, 2))T\(time).\(padded(inDay % 1000, 3))Z"
+        return
+            "\(padded(date.year, 4))-\(padded(date.month, 2))-\(padded(date.day, 2))T\(time).\(padded(inDay % 1000, 3))Z"
     }
 
     /// How long after `earlier` this time is; negative when it is before.
@@ -58,47 +59,19 @@ public struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertible
         let fields = [(0, 4), (5, 2), (8, 2), (11, 2), (14, 2), (17, 2)].map { digits(bytes[$0.0..<$0.0 + $0.1]) }
         let fraction = bytes.count == 24 ? digits(bytes[20..<23]) : 0
         guard case let numbers = fields.compactMap({ $0 }), numbers.count == 6, let fraction else { return nil }
-        guard (1...12).contains(numbers[1]), numbers[3] < 24, numbers[4] < 60, numbers[5] < 60 else { return nil }
-        let days = self.days(fromYear: numbers[0], month: numbers[1], day: numbers[2])
-        guard civil(fromDays: days) == (numbers[0], numbers[1], numbers[2]) else { return nil }
-        return days * 86_400_000 + numbers[3] * 3_600_000 + numbers[4] * 60_000 + numbers[5] * 1000 + fraction
+        guard numbers[3] < 24, numbers[4] < 60, numbers[5] < 60 else { return nil }
+        let date = CalendarDate(year: Int(numbers[0]), month: Int(numbers[1]), day: Int(numbers[2]))
+        guard let days = date?.daysSinceEpoch else { return nil }
+        return Int64(days) * 86_400_000 + numbers[3] * 3_600_000 + numbers[4] * 60_000 + numbers[5] * 1000 + fraction
     }
 
     private static func digits(_ bytes: ArraySlice<UInt8>) -> Int64? {
         guard bytes.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
         return bytes.reduce(0) { $0 * 10 + Int64($1 - 0x30) }
     }
-
-    /// Days since the epoch of a date of the proleptic Gregorian calendar.
-    private static func days(fromYear year: Int64, month: Int64, day: Int64) -> Int64 {
-        let shifted = month <= 2 ? year - 1 : year
-        let era = shifted.floorDivided(by: 400)
-        let yearOfEra = shifted - era * 400
-        let dayOfYear = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1
-        return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
-    }
-
-    private static func civil(fromDays days: Int64) -> (Int64, Int64, Int64) {
-        let shifted = days + 719_468
-        let era = shifted.floorDivided(by: 146_097)
-        let dayOfEra = shifted - era * 146_097
-        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-        let shiftedMonth = (5 * dayOfYear + 2) / 153
-        let month = shiftedMonth + (shiftedMonth < 10 ? 3 : -9)
-        let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
-        return (year, month, dayOfYear - (153 * shiftedMonth + 2) / 5 + 1)
-    }
 }
 
-extension Int64 {
-    fileprivate func floorDivided(by divisor: Int64) -> Int64 {
-        let quotient = self / divisor
-        return self % divisor < 0 ? quotient - 1 : quotient
-    }
-}
-
-private func padded(_ number: Int64, _ width: Int) -> String {
+private func padded(_ number: some BinaryInteger, _ width: Int) -> String {
     let digits = String(number)
     return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
 }

@@ -70,11 +70,16 @@ package actor NodeMemory {
     /// What the node remembers now.
     package var entry: NodeJournal.Entry { journal.entry }
 
-    /// Remembers an epoch that the database has committed.
+    /// Remembers an epoch that the database has committed, and a key that was destroyed with it.
+    ///
+    /// A database that is set back cannot bring that key back.
     ///
     /// - Throws: ``ControlStoreError`` where the journal cannot be written.
-    package func remember(epoch: Int64) throws {
-        try journal.update { $0.epoch = max($0.epoch, epoch) }
+    package func remember(epoch: Int64, destroyed key: KeyID? = nil) throws {
+        try journal.update { entry in
+            entry.epoch = max(entry.epoch, epoch)
+            if let key, !entry.destroyed.contains(key.description) { entry.destroyed.append(key.description) }
+        }
     }
 
     /// Remembers the database's new beginning after `keyturn recover`.

@@ -43,18 +43,21 @@ package final class PostgreSQLEngine: StorageEngine {
         description = "postgresql \(try await readers.run { try $0.serverVersion() })"
     }
 
+    /// Reads on one snapshot, which ends with the call.
     package func read<Value: Sendable>(
         _ body: @escaping @Sendable (any StorageSession) throws -> Value
     ) async throws -> Value {
         try await readers.run { try $0.transaction("ISOLATION LEVEL REPEATABLE READ READ ONLY", body) }
     }
 
+    /// Writes in one transaction, in which each statement sees what was committed before it.
     package func write<Value: Sendable>(
         _ body: @escaping @Sendable (any StorageSession) throws -> Value
     ) async throws -> Value {
         try await writers.run { try $0.transaction("ISOLATION LEVEL READ COMMITTED", body) }
     }
 
+    /// Waits, without a snapshot of its own, until what held one or had written before the call has ended.
     package func waitForOlderTransactions(limit: Duration) async throws {
         let clock = ContinuousClock()
         let end = clock.now + limit
@@ -81,6 +84,7 @@ package final class PostgreSQLEngine: StorageEngine {
     /// The server does not tell how much room its disk has.
     package func freeBytes() async throws -> Int64? { nil }
 
+    /// Closes the connections behind the work that waits for them.
     package func close() async {
         await readers.close()
         await writers.close()

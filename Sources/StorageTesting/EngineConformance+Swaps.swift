@@ -116,6 +116,12 @@ extension EngineConformance {
         }
         try expectEqual(
             found, [[.integer(1), .text("keyturn")], [.integer(0), .null]], "the columns beside the value")
+        let narrow = ColumnTarget(
+            path: .plain, key: ["id"], predicate: "flag = 1 AND id > 2", assignments: target.assignments)
+        try await expectError(.storeValueAltered, "a row that its assignments do not bring into the predicate") {
+            _ = try await fixture.swap([Swap(2, "v2", "lost", setsAssignments: true)], in: narrow)
+        }
+        try expectEqual(try await fixture.value(2), .text("v2"), "the value after the rollback")
     }
 
     @Sendable private static func altering(_ fixture: Fixture) async throws {

@@ -75,8 +75,6 @@ struct CommandError: CodedError {
         case callerFile
         /// There is an instance already.
         case callerInstanceExists
-        /// The database's engine is not built in.
-        case callerDatabaseUnsupported
         /// Somebody stopped it.
         case callerInterrupted
     }

@@ -34,7 +34,9 @@ struct ConfigurationTests {
     @Test func aColumnMayTakeTheFormerNameOfARenamedOneOnlyUnderAnother() async throws {
         try await apply([try column("t.a")])
         try await addKey(to: main)
-        for columns in [[try column("t.b", was: "t.a"), try column("t.a")], [try column("t.a"), try column("t.b", was: "t.a")]] {
+        for columns in [
+            [try column("t.b", was: "t.a"), try column("t.a")], [try column("t.a"), try column("t.b", was: "t.a")],
+        ] {
             #expect(try await refusal(columns) == .callerConfigurationConflict)
         }
         let kept = try await control.read { try $0.columns() }
@@ -91,7 +93,8 @@ struct ConfigurationTests {
         try await apply([], core: "fernet")
         try await addKey(to: main)
         #expect(try await refusal([], core: "kr1") == .callerConfigurationConflict)
-        #expect(try await refusal([], core: "fernet", options: ["derivation": "sha256"]) == .callerConfigurationConflict)
+        #expect(
+            try await refusal([], core: "fernet", options: ["derivation": "sha256"]) == .callerConfigurationConflict)
         try await apply([], core: "fernet")
     }
 
@@ -99,12 +102,15 @@ struct ConfigurationTests {
         _ path: String, was: String? = nil, context: ValueContext.Scheme = .none, key: [String] = ["id"]
     ) throws -> ColumnDeclaration {
         ColumnDeclaration(
-            path: try ColumnPath(path), was: try was.map { try ColumnPath($0) }, keyring: main, key: key, context: context)
+            path: try ColumnPath(path), was: try was.map { try ColumnPath($0) }, keyring: main, key: key,
+            context: context)
     }
 
     private func apply(_ columns: [ColumnDeclaration], core: String = "kr1", options: CoreOptions = [:]) async throws {
         let provider = try Name("local")
-        let keyrings = [main, other].map { KeyringDeclaration(name: $0, core: core, options: options, provider: provider) }
+        let keyrings = [main, other].map {
+            KeyringDeclaration(name: $0, core: core, options: options, provider: provider)
+        }
         let configuration = Configuration(
             file: "f", hash: "h", database: .sqlite(path: "p"), keyrings: keyrings, columns: columns)
         try await control.write { [time] in try $0.apply(configuration, at: time, actor: "t") }
@@ -124,7 +130,8 @@ struct ConfigurationTests {
     private func addKey(to keyring: Name) async throws {
         let id = try #require(KeyID(5))
         let wrap = WrapRecord(
-            key: id, provider: try Name("local"), wrapped: WrappedKey(ciphertext: [], providerKeyID: "p"), createdAt: time)
+            key: id, provider: try Name("local"), wrapped: WrappedKey(ciphertext: [], providerKeyID: "p"),
+            createdAt: time)
         try await control.write { [time] session in
             try session.insert(
                 KeyVersion(id: id, state: .active, createdAt: time), of: keyring, wrap: wrap, origin: .generated,

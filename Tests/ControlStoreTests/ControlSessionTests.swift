@@ -59,7 +59,9 @@ struct ControlSessionTests {
         let again = try await take(control, "a")
         #expect(again.epoch > first.epoch, "a node's own lease is its own, since its lock proves the holder dead")
         for work in [ControlStoreError.Code.storeLeaseLost] {
-            let check = await #expect(throws: ControlStoreError.self) { try await control.write { try $0.checkLease(first) } }
+            let check = await #expect(throws: ControlStoreError.self) {
+                try await control.write { try $0.checkLease(first) }
+            }
             let renewal = await #expect(throws: ControlStoreError.self) {
                 _ = try await control.write { [time] in try $0.renew(first, until: time) }
             }
@@ -106,10 +108,14 @@ struct ControlSessionTests {
         try await control.write { [progress] session in
             try session.save(progress, run: run.id)
             try session.quarantine([entry, entry], run: run.id)
-            try session.quarantine([QuarantineRecord(columnID: 1, key: key, reason: "other", at: entry.at)], run: run.id)
+            try session.quarantine(
+                [QuarantineRecord(columnID: 1, key: key, reason: "other", at: entry.at)], run: run.id)
         }
         let (read, listed, count) = try await control.read { session in
-            (try session.progress(of: run.id), try session.quarantined(run: run.id), try session.quarantineCount(run: run.id))
+            (
+                try session.progress(of: run.id), try session.quarantined(run: run.id),
+                try session.quarantineCount(run: run.id)
+            )
         }
         #expect(read == [progress] && listed.map(\.reason) == ["other"] && count == 1 && listed.first?.key == key)
         try await control.write { try $0.clearQuarantine(run: run.id, column: 1) }
@@ -181,6 +187,7 @@ struct ControlSessionTests {
     private static func run(_ id: Int64, state: RunState, time: Timestamp) throws -> RunRecord {
         RunRecord(
             id: id, kind: .rotate, urgency: .routine, keyring: try Name("main"), columnIDs: [1], phase: .planned,
-            state: state, plan: "{}", planHash: "h", configurationHash: "c", actor: "t", startedAt: time, updatedAt: time)
+            state: state, plan: "{}", planHash: "h", configurationHash: "c", actor: "t", startedAt: time,
+            updatedAt: time)
     }
 }

@@ -1,6 +1,7 @@
 import Foundation
 import GRDB
 import Testing
+import ToolTesting
 
 extension EndToEnd {
     /// The database of a real application, through the words that its keeper would type.

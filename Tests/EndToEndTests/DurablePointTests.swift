@@ -1,6 +1,7 @@
 import Foundation
 import Rotation
 import Testing
+import ToolTesting
 
 extension EndToEnd {
     /// The process is killed right after each durable instant, and the run is taken up again.

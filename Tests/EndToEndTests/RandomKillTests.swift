@@ -1,6 +1,7 @@
 import Foundation
 import KR1
 import Testing
+import ToolTesting
 
 extension EndToEnd {
     /// The process is killed at instants that nobody chose.

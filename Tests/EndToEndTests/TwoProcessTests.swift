@@ -1,6 +1,7 @@
 import Foundation
 import KR1
 import Testing
+import ToolTesting
 
 extension EndToEnd {
     /// What one terminal may do to a run that works in another.
@@ -171,6 +172,25 @@ extension EndToEnd {
             }
             #expect(try await airflow.exportedKeys() == [next[1]])
             #expect(try await airflow.sandbox.keyturn("verify").exitCode == 0)
+        }
+
+        @Test func aDiscardedKeyDoesNotComeBackWithAnOlderDatabase() async throws {
+            let airflow = try await Airflow.adopted(more: consumers)
+            let sandbox = airflow.sandbox
+            _ = try await sandbox.keyturn("rotate", "airflow", "--yes", "--no-wait").expecting()
+            let (live, older) = (sandbox.path("airflow.db"), sandbox.path("older.db"))
+            try FileManager.default.copyItem(atPath: live, toPath: older)
+            _ = try await sandbox.keyturn("run", "cancel", "1", "--yes").expecting()
+            // Byte for byte into the same file, as a restore does, since connections to it are open.
+            try Data(contentsOf: URL(filePath: older)).write(to: URL(filePath: live))
+
+            let refused = try await sandbox.keyturn("rotate", "airflow", "--yes")
+            #expect(refused.exitCode == 3 && refused.standardError.contains("keyturn recover"), "\(refused)")
+            let recovered = try await sandbox.keyturn("recover", "--yes", "-o", "json").expecting().json.result
+            #expect(recovered.cancelledRuns.array.count == 1 && recovered.destroyedKeys.array.count == 1)
+            let detail = try await sandbox.keyturn("keyring", "show", "airflow", "-o", "json").expecting().json.result
+            #expect(detail.versions.array.compactMap(\.state.string) == ["active", "destroyed"])
+            #expect(try await airflow.exportedKeys() == [airflow.oldKey])
         }
 
         @Test func anEmergencyReplacesARunThatWaits() async throws {

@@ -52,7 +52,7 @@ struct StopTests {
             ground, ["rotate", "main", "--yes", "--rows-per-second", "1500"], columns: 40)
         try terminal.read(until: "reencrypt t.s")
         try waitForRows(ground, run: 2)
-        try terminal.read(until: "%")
+        try terminal.read(until: "\r\u{1B}[K", times: 4)
         terminal.type("\u{3}")
         let ended = try terminal.end()
         #expect(ended.status == 130, "\(terminal.screen)")

@@ -46,7 +46,8 @@ package final class PostgreSQLCluster: Sendable {
         // The server refuses to run as root.
         let isRoot = getuid() == 0
         process.executableURL = URL(filePath: isRoot ? "/usr/sbin/runuser" : "/bin/sh")
-        process.arguments = (isRoot ? ["-u", "postgres", "--", "/bin/sh"] : []) + ["-c", Self.script, "sh", programs] + settings
+        process.arguments =
+            (isRoot ? ["-u", "postgres", "--", "/bin/sh"] : []) + ["-c", Self.script, "sh", programs] + settings
         process.currentDirectoryURL = URL(filePath: "/")
         process.environment = ["PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"]
         process.standardInput = input
@@ -60,7 +61,8 @@ package final class PostgreSQLCluster: Sendable {
             if data.isEmpty { break }
             text += String(decoding: data, as: UTF8.self)
         }
-        guard let end = text.range(of: "\nready\n"), let line = text[..<end.lowerBound].split(separator: "\n").last else {
+        guard let end = text.range(of: "\nready\n"), let line = text[..<end.lowerBound].split(separator: "\n").last
+        else {
             throw ClusterFailure(description: "no cluster could be started: \(text)")
         }
         directory = String(line)

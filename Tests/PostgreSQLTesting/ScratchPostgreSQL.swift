@@ -18,11 +18,17 @@ package struct ScratchPostgreSQL: ConformanceDatabase {
     package init(in cluster: PostgreSQLCluster? = nil) async throws {
         let cluster = if let cluster { cluster } else { try await PostgreSQLCluster.shared() }
         self.cluster = cluster
+        await Places.databases.take()
         name = "keyturn_\(UUID().uuidString.lowercased().prefix(13).filter { $0 != "-" })"
-        let maintenance = try ApplicationConnection(cluster.url(database: "postgres"))
-        try await maintenance.runAside("CREATE DATABASE \(name) STRATEGY file_copy")
-        application = try ApplicationConnection(cluster.url(database: name))
-        try application.run("CREATE EXTENSION citext")
+        do {
+            let maintenance = try ApplicationConnection(cluster.url(database: "postgres"))
+            try await maintenance.runAside("CREATE DATABASE \(name) STRATEGY file_copy")
+            application = try ApplicationConnection(cluster.url(database: name))
+            try application.run("CREATE EXTENSION citext")
+        } catch {
+            await Places.databases.giveBack()
+            throw error
+        }
     }
 
     /// The connection string of a role, first of all the superuser.
@@ -43,6 +49,7 @@ package struct ScratchPostgreSQL: ConformanceDatabase {
     package func dispose() async {
         let maintenance = try? ApplicationConnection(cluster.url(database: "postgres"))
         _ = try? await maintenance?.runAside("DROP DATABASE \(name) WITH (FORCE)")
+        await Places.databases.giveBack()
     }
 }
 

@@ -1,9 +1,10 @@
 internal import ControlStore
 internal import KeyModel
 internal import PluginKit
-@testable internal import Rotation
 internal import Storage
 internal import Testing
+
+@testable internal import Rotation
 
 struct ColumnCipherTests {
     private let old: KeyID
@@ -34,7 +35,8 @@ struct ColumnCipherTests {
                             let expected = expectation(stored, policy, isAdopting, sets, isMatching)
                             #expect(
                                 describe(cipher.outcomes(of: [row]).first) == expected,
-                                "\(stored) \(policy) adopting \(isAdopting) sets \(sets) matching \(isMatching) \(hint)")
+                                "\(stored) \(policy) adopting \(isAdopting) sets \(sets) matching \(isMatching) \(hint)"
+                            )
                         }
                     }
                 }
@@ -115,7 +117,9 @@ struct ColumnCipherTests {
     }
 
     @Test func outcomesKeepTheOrderOfTheirRows() throws {
-        let stored: [Stored] = [.underOld, .plaintext, .foreign, .underOld, .null, .underStranger, .underActive, .underOld]
+        let stored: [Stored] = [
+            .underOld, .plaintext, .foreign, .underOld, .null, .underStranger, .underActive, .underOld,
+        ]
         let rows = stored.enumerated().map { row($0 + 1, value($1, row: $0 + 1, form: .text)) }
         let expected = ["reseal", "dataPlaintext", "dataForeign", "reseal", "keep", "dataUnknownKey", "keep", "reseal"]
         #expect(try cipher().outcomes(of: rows).map(describe) == expected)
@@ -123,7 +127,9 @@ struct ColumnCipherTests {
 }
 
 extension ColumnCipherTests {
-    private func material(_ id: KeyID) -> KeyMaterial { KeyMaterial(id: id, secret: SecretBytes(copying: Bytes(0..<8))) }
+    private func material(_ id: KeyID) -> KeyMaterial {
+        KeyMaterial(id: id, secret: SecretBytes(copying: Bytes(0..<8)))
+    }
 
     private func place(_ row: Int) -> ValueContext {
         .row(namespace: "test", name: "secret.value", key: [Bytes(String(row).utf8)])
@@ -163,7 +169,8 @@ extension ColumnCipherTests {
             id: 1, logicalName: "secret.value", declaration: declaration, isDeclared: true, isFenced: false)
         let time = Timestamp(milliseconds: 0)
         let versions = [
-            KeyVersion(id: old, state: .deactivated, createdAt: time), KeyVersion(id: new, state: .active, createdAt: time),
+            KeyVersion(id: old, state: .deactivated, createdAt: time),
+            KeyVersion(id: new, state: .active, createdAt: time),
         ]
         let ring = try Keyring(name: .main, core: "double", policy: KeyringPolicy(), versions: versions)
         let record = KeyringRecord(

@@ -142,12 +142,8 @@ struct HostileScriptTests {
 
     @Test(arguments: HostileScript.endless)
     func whatHasNoEndIsStopped(script: HostileScript) async throws {
-        let clock = ContinuousClock()
-        let start = clock.now
         let error = try await loadError(Self.preamble + script.text, limits: Self.limits)
         #expect(error?.code == script.code, "\(error?.message ?? "no error")")
-        // Processor time is bounded far below; this bounds the rest on a busy machine.
-        #expect(clock.now - start < .seconds(15))
     }
 
     @Test(arguments: HostileScript.greedy)

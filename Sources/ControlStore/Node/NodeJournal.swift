@@ -67,7 +67,7 @@ package struct NodeJournal: Sendable {
         guard let last = entries.first else {
             throw ControlStoreError(
                 .storeRecordDamaged, "cannot read the node's journal \(quoted(path)): no line of it is whole",
-                hint: "Restore it from a backup of the instance directory."
+                hint: "Restore it from a backup of the instance directory, or remove it and run \"keyturn recover\"."
             )
         }
         entry = last
@@ -75,8 +75,11 @@ package struct NodeJournal: Sendable {
 
     /// Changes what the node remembers; durable when it returns.
     ///
-    /// - Throws: ``ControlStoreError`` where the file cannot be written.
+    /// The change is made to what the file holds now, since another process of the node may have written meanwhile.
+    ///
+    /// - Throws: ``ControlStoreError`` where the file cannot be read or written.
     package mutating func update(_ change: (inout Entry) -> Void) throws {
+        entry = try Self(reading: file.path).entry
         var next = entry
         change(&next)
         guard next != entry else { return }

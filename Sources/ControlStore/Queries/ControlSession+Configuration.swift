@@ -16,7 +16,9 @@ extension ControlSession {
         try storage.execute("UPDATE \(control: "columns") SET is_declared = 0")
         var claims: [Int64: ColumnDeclaration] = [:]
         for declaration in configuration.columns {
-            guard let record = try recorded(declaration, among: present, beside: configuration.columns) else { continue }
+            guard let record = try recorded(declaration, among: present, beside: configuration.columns) else {
+                continue
+            }
             guard claims.updateValue(declaration, forKey: record.id) == nil else { throw twice(declaration, record) }
         }
         // A path may pass from one column to another, so that those which exist are moved before new ones take their names.
@@ -66,12 +68,14 @@ extension ControlSession {
     ) throws -> ColumnRecord? {
         if let former = declaration.was {
             let found =
-                present.first { $0.logicalName == former.description } ?? present.first { $0.declaration.path == former }
+                present.first { $0.logicalName == former.description }
+                ?? present.first { $0.declaration.path == former }
             if let found { return found }
         }
         guard let here = present.first(where: { $0.declaration.path == declaration.path }) else { return nil }
         let isMoved = all.contains { other in
-            other != declaration && other.was.map { $0.description == here.logicalName || $0 == here.declaration.path } ?? false
+            other != declaration
+                && other.was.map { $0.description == here.logicalName || $0 == here.declaration.path } ?? false
         }
         return isMoved ? nil : here
     }
@@ -120,15 +124,19 @@ extension ControlSession {
             "SELECT 1 FROM \(control: "key_versions") WHERE keyring = \(old.keyring.description)"
         )
         guard !versions.isEmpty else { return }
-        let changed: String? =
-            if old.keyring != declaration.keyring { "keyring" } else if old.context != declaration.context {
-                "context"
-            } else if old.context == .row, old.key != declaration.key { "key" } else { nil }
-        guard let changed else { return }
+        let change: (what: String, present: String)? =
+            if old.keyring != declaration.keyring {
+                ("keyring", quoted(old.keyring.description))
+            } else if old.context != declaration.context {
+                ("context", quoted("\(old.context)"))
+            } else if old.context == .row, old.key != declaration.key {
+                ("key", old.key.map(quoted).joined(separator: ", "))
+            } else { nil }
+        guard let change else { return }
         throw ControlStoreError(
             .callerConfigurationConflict,
-            "cannot change the \(changed) of column \"\(declaration.path)\": its values are bound to the old one",
-            hint: "Set it back; values that are sealed already would not open any more."
+            "cannot change the \(change.what) of column \"\(declaration.path)\": its values are bound to \(change.present)",
+            hint: "Write \(change.what) = \(change.present) in the configuration; only \"keyturn convert\" binds sealed values anew."
         )
     }
 }

@@ -37,7 +37,10 @@ extension RotationEngine {
     /// - Throws: ``RotationError`` with `dataNotAuthentic` or `dataMalformed`.
     package func open(_ value: Bytes, column path: ColumnPath, row: [String]) async throws -> OpenedValue {
         let (column, keyring, form) = try await cipher(for: path)
-        return try open(StoredValue(value, as: form), keyring, place: try await place(of: column, row: row))
+        let source = try await source(of: column)
+        let isBound = column.declaration.context == .row || source?.column.declaration.context == .row
+        let key = isBound ? try await rowKey(row, of: column) : RowKey([])
+        return try open(StoredValue(value, as: form), of: column, keyring, source, key: key)
     }
 
     /// Opens the value that stands in a row of a column.
@@ -45,14 +48,48 @@ extension RotationEngine {
     /// - Returns: Nil where the row has no value.
     /// - Throws: ``RotationError`` with `callerNotFound` where there is no such row, `dataNotAuthentic` or `dataMalformed`.
     package func openStored(column path: ColumnPath, row: [String]) async throws -> OpenedValue? {
+        do {
+            return try await openWhatStands(in: path, row: row)
+        } catch let error as RotationError where [.dataMalformed, .dataNotAuthentic].contains(error.code) {
+            // A run may have gone on since the keys were fetched, and the value with it.
+            return try await openWhatStands(in: path, row: row)
+        }
+    }
+
+    private func openWhatStands(in path: ColumnPath, row: [String]) async throws -> OpenedValue? {
         let (column, keyring, _) = try await cipher(for: path)
         let key = try await rowKey(row, of: column)
+        let source = try await source(of: column)
         let found = try await context.engine.read { try $0.readRows([key], of: column.target(readsBack: false)) }
         guard let stored = found.first else {
             throw RotationError(.callerNotFound, "\"\(path)\" has no row \(key)")
         }
         guard stored.value != .null else { return nil }
-        return try open(stored.value, keyring, place: column.context(namespace: instance.namespace, key: stored.key))
+        return try open(stored.value, of: column, keyring, source, key: stored.key)
+    }
+
+    /// Opens a value as one of the column's core, or as one of the core that the column is being converted from.
+    private func open(
+        _ value: StoredValue, of column: ColumnRecord, _ keyring: OpenedKeyring,
+        _ source: (column: ColumnRecord, keyring: OpenedKeyring)?, key: RowKey
+    ) throws -> OpenedValue {
+        do {
+            return try open(value, keyring, place: column.context(namespace: instance.namespace, key: key))
+        } catch let error as RotationError {
+            guard error.code == .dataMalformed, let source else { throw error }
+            return try open(
+                value, source.keyring, place: source.column.context(namespace: instance.namespace, key: key))
+        }
+    }
+
+    /// What a column is being converted from: the column as it was, and its keyring; nil while no run does that.
+    private func source(of column: ColumnRecord) async throws -> (column: ColumnRecord, keyring: OpenedKeyring)? {
+        guard let run = try await context.control.read({ try $0.openRun() }), run.kind == .convert,
+            run.columnIDs.contains(column.id), run.keyring == column.declaration.keyring,
+            let original = try Plan.decode(run.plan)?.conversion?.original(column)
+        else { return nil }
+        let record = try await context.control.read { try $0.keyring(original.declaration.keyring) }
+        return (original, try await keys.open(record, with: context.cores, instance: instance.id, forRewrite: false))
     }
 
     private func open(_ value: StoredValue, _ keyring: OpenedKeyring, place: ValueContext) throws -> OpenedValue {

@@ -151,12 +151,14 @@ extension Runner {
         if run.kind == .rewrap { return try await dropOldWraps(run) }
         guard run.kind != .convert, try await verifiedExceptions(of: run) == 0 else { return .phaseDone }
         let record = try await context.control.read { try $0.keyring(run.keyring) }
+        guard let undeclared = try await undeclared(under: record) else { return .interrupted }
         let held = try await lease.current()
         let now = context.now()
         try await context.control.write { session in
             try session.checkLease(held)
-            if let column = try uncounted(by: run, in: session).first {
-                let text = "no key retired: \(column.declaration.path) was not counted by this run"
+            let uncounted = try uncounted(by: run, in: session).map(\.declaration.path.description)
+            if let column = (uncounted + undeclared).first {
+                let text = "no key retired: values of \(column) may lie under one, and this run did not count them"
                 return try session.addStep(text, in: .retire, of: run.id, at: now)
             }
             for version in record.keyring.versions where version.retiredAt == nil {
@@ -171,6 +173,16 @@ extension Runner {
         return .phaseDone
     }
 
+    /// The columns that nobody declared and that hold values of an older key of the keyring; nil when it was interrupted.
+    private func undeclared(under record: KeyringRecord) async throws -> [String]? {
+        let old = record.keyring.versions.filter { $0.state != .active }.map(\.id.description)
+        guard !old.isEmpty else { return [] }
+        let ring = try await keys.open(record, with: context.cores, instance: instance.id, forRewrite: true)
+        let scan = UndeclaredScan(context: context, rings: [ring], byteBudget: UndeclaredScan.usualBudget)
+        let discovery = try await scan.run(interrupt: interrupt)
+        return discovery?.findings.filter { finding in old.contains { finding.keys[$0] != nil } }.map(\.column)
+    }
+
     /// The columns that still exist, whose values may lie under the run's keyring, and which it did not look at.
     private func uncounted(by run: RunRecord, in session: ControlSession) throws -> [ColumnRecord] {
         try session.columns().filter { column in
@@ -181,13 +193,16 @@ extension Runner {
     }
 
     /// Discards a version that was prepared and never became active.
-    func discardNewKey(of run: RunRecord, in session: ControlSession) throws {
+    ///
+    /// - Returns: Its id, for the node to remember; nil where there was none.
+    func discardNewKey(of run: RunRecord, in session: ControlSession) throws -> KeyID? {
         guard let id = run.newKey, let version = try session.keyring(run.keyring).keyring[id],
             version.state == .preActivation
-        else { return }
+        else { return nil }
         let now = context.now()
         try session.discard(version, at: now, actor: context.actor, reason: "run \(run.id) cancelled")
         try session.addStep("key \(version.id) discarded", in: .prepare, of: run.id, at: now)
+        return id
     }
 
     private func makeKey(for record: KeyringRecord) async throws -> KeyMaterial {

@@ -135,16 +135,16 @@ struct Runner: Sendable {
         run.updatedAt = now
         run.finishedAt = machine.state.isOpen ? nil : now
         let held = try await lease.current()
-        let epoch = try await context.control.write { [run] session in
+        let (epoch, discarded) = try await context.control.write { [run] session in
             try session.checkLease(held)
             try session.update(run)
             let text = [what, run.message].compactMap { $0 }.joined(separator: ": ")
             try session.addStep(text, in: run.phase, of: run.id, at: now)
-            if run.state == .cancelled { try discardNewKey(of: run, in: session) }
+            let discarded = run.state == .cancelled ? try discardNewKey(of: run, in: session) : nil
             if !run.state.isOpen { try session.setRequest(.none, of: run.id) }
-            return try session.raiseEpoch()
+            return (try session.raiseEpoch(), discarded)
         }
-        try await context.memory.remember(epoch: epoch)
+        try await context.memory.remember(epoch: epoch, destroyed: discarded)
         context.reached(.phaseRecorded)
         report(snapshot(of: run, machine, progress: []))
     }

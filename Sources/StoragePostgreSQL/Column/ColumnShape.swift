@@ -180,7 +180,8 @@ extension PostgreSQLSession {
         let candidates = try indexRecords(of: table, columns).filter { index in
             index.coversPlainly && !index.keyColumns.isEmpty && index.keyColumns.allSatisfy(key.contains)
         }
-        let best = candidates.first(where: \.isPrimaryKey) ?? candidates.min { $0.keyColumns.count < $1.keyColumns.count }
+        let best =
+            candidates.first(where: \.isPrimaryKey) ?? candidates.min { $0.keyColumns.count < $1.keyColumns.count }
         guard let best, Set(key).count == key.count else {
             let names = target.key.map(quotedIdentifier).joined(separator: ", ")
             throw unusable(

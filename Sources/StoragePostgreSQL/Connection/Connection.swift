@@ -76,7 +76,8 @@ final class Connection: @unchecked Sendable {
         do {
             guard try run("COMMIT").commandTag == "COMMIT" else {
                 throw StorageError(
-                    .storeUnexpected, "cannot write \(place): a statement of the transaction had failed; nothing was written")
+                    .storeUnexpected,
+                    "cannot write \(place): a statement of the transaction had failed; nothing was written")
             }
         } catch let error as StorageError where error.code == .storeUnavailable {
             throw StorageError(
@@ -107,6 +108,8 @@ extension Connection {
     ///   - isBinary: Whether the answer comes in binary form.
     ///   - action: The verb that a message begins with.
     ///   - object: What it is done to, for messages; nil for the database as a whole.
+    /// - Returns: The answer.
+    /// - Throws: ``StorageError``.
     func execute(
         _ text: String, _ parameters: [Parameter], isPrepared: Bool = true, isBinary: Bool = false,
         doing action: String = "use", _ object: String? = nil

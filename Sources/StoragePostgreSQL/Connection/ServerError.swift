@@ -17,6 +17,7 @@ struct ServerError {
     /// - Parameters:
     ///   - action: A verb: `open`, `read`, `write`.
     ///   - object: What it was done to.
+    /// - Returns: The error.
     func storageError(doing action: String, _ object: String) -> StorageError {
         let (code, reason, hint) = explanation(action)
         return StorageError(code, "cannot \(action) \(object): \(reason)", hint: hint)

@@ -12,8 +12,9 @@ extension PostgreSQLSession {
             ).map { try $0.text(0) })
     }
 
-    /// Those of the application; partitions stand in the table that they are parts of. A schema is named only where the
-    /// role's path does not lead to it.
+    /// Those of the application; partitions stand in the table that they are parts of.
+    ///
+    /// A schema is named only where the role's path does not lead to it.
     func tables() throws -> [TableName] {
         try rows(
             """
@@ -117,7 +118,9 @@ private struct TableReader {
             """, [.integer(table.id)])
         guard let row = found.first else { return (0, 0, false) }
         let isSmall = try row.integer(1) <= Self.countedBytes || row.integer(3) != 0
-        guard isSmall, !table.hidesRows else { return (try row.integer(2), try row.integer(0), try row.integer(4) != 0) }
+        guard isSmall, !table.hidesRows else {
+            return (try row.integer(2), try row.integer(0), try row.integer(4) != 0)
+        }
         let rows = try session.rows("SELECT count(*) FROM \(table.sql)").first?.integer(0)
         return (rows ?? 0, try row.integer(0), try row.integer(4) != 0)
     }

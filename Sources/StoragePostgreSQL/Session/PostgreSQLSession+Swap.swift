@@ -68,7 +68,26 @@ extension PostgreSQLSession {
             throw unexpected(shape, doing: "write", "one key names several rows")
         }
         if shape.target.readsBack || shape.altersValues { try readBack(hits.map { swaps[$0].swap }, shape) }
+        if setsAssignments, shape.target.predicate != nil { try checkPicked(hits.map { swaps[$0].swap }, shape) }
         return hits.map { swaps[$0].index }
+    }
+
+    /// Checks that the predicate picks the rows that have got their assignments: no run would look at them again otherwise.
+    private func checkPicked(_ written: [Swap], _ shape: ColumnShape) throws {
+        guard !written.isEmpty, let predicate = shape.target.predicate else { return }
+        let text = """
+            SELECT keyturn_i FROM \(shape.unnested()) JOIN \(shape.table)
+            ON \(shape.joined(to: "keyturn_rows")) WHERE \(parenthesised(predicate))
+            """
+        let parameters = try arrays(of: written.map(\.key), shape)
+        let result = try connection.execute(text, parameters, isBinary: true, doing: "read", shape.name)
+        let picked = Set((0..<result.rowCount).map { Int(result.integer($0, 0)) - 1 })
+        guard let left = written.indices.first(where: { !picked.contains($0) }) else { return }
+        let row = "the row with key \(written[left].key)"
+        throw StorageError(
+            .storeValueAltered,
+            "cannot write \(shape.name): \"where\" does not pick \(row) even with what \"set\" gives",
+            hint: "Let \"where\" pick every row that \"set\" marks; nothing of the transaction was written.")
     }
 
     /// Checks that what was written is what stands there now, after all triggers.

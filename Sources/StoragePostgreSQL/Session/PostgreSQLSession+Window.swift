@@ -50,7 +50,8 @@ extension PostgreSQLSession {
         _ result: ResultSet, _ row: Int, _ shape: ColumnShape, valueAt: Int, matchAt: Int, keyAt: Int
     ) throws -> StoredRow {
         StoredRow(
-            key: try key(result, row: row, from: keyAt, shape), value: Self.storedValue(result, row, valueAt, shape.form),
+            key: try key(result, row: row, from: keyAt, shape),
+            value: Self.storedValue(result, row, valueAt, shape.form),
             isMatching: result.truth(row, matchAt))
     }
 
@@ -90,7 +91,9 @@ private struct WindowText {
     var plain: String { "SELECT \(list) \(source)" }
 
     /// The same, and whether the row still belongs to the window by the bytes before it; of the first that does not,
-    /// the value is left out. Lengths are known without fetching what stands out of line.
+    /// the value is left out.
+    ///
+    /// Lengths are known without fetching what stands out of line.
     var measured: String {
         let keys = shape.key.indices.map { "keyturn_k\($0)" }
         let order = shape.order.map { keys[$0] }.joined(separator: ", ")

@@ -30,7 +30,15 @@ struct DriveArguments: ParsableArguments {
 
     /// Records a run and drives it, under one lock, so that nobody else takes it up in between.
     ///
-    /// - Parameter patience: How long another process of the node may take to leave.
+    /// - Parameters:
+    ///   - plan: The plan, confirmed.
+    ///   - request: What it was made for.
+    ///   - instance: The instance.
+    ///   - console: Where progress is shown.
+    ///   - interrupt: Raised to stop after the batch in hand.
+    ///   - patience: How long another process of the node may take to leave.
+    /// - Returns: What the command came to.
+    /// - Throws: ``ControlStoreError`` with `storeLeaseHeld`, or what stopped the run.
     func start(
         _ plan: Plan, _ request: PlanRequest, _ instance: OpenInstance, _ console: Console, _ interrupt: Interrupt,
         within patience: Duration = .zero

@@ -8,7 +8,10 @@ internal import Terminal
 struct VerifyCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify", abstract: "Open every value with the active key alone and count what else there is.",
-        discussion: "Changes nothing. Ends with 1 unless nothing lies under an older key and everything opens."
+        discussion: """
+            Changes nothing. Ends with 1 unless nothing lies under an older key, everything opens, and no column that is not \
+            declared holds values under a key of ours.
+            """
     )
 
     @OptionGroup var global: GlobalOptions
@@ -21,22 +24,26 @@ struct VerifyCommand: InstanceCommand {
         let censuses = try await instance.engine.census(of: try keyring.map { try Name($0) }, interrupt: interrupt) {
             console.show(phase: "verify \($0)", done: $1, expected: 0)
         }
-        guard let censuses else {
+        let discovery = try await instance.engine.discover(
+            keysOf: try keyring.map { try Name($0) }, interrupt: interrupt)
+        guard let censuses, let discovery else {
             throw CommandError(
                 .callerInterrupted, "verify was interrupted", hint: "Nothing was changed.", status: .interrupted)
         }
-        let isClean = censuses.allSatisfy(\.isClean)
-        return Outcome(
-            Report(Verified(isClean: isClean, keyrings: censuses), blocks(censuses, isClean)),
-            status: isClean ? .ok : .failed)
+        let verified = Verified(
+            isClean: censuses.allSatisfy(\.isClean) && !discovery.holdsOurs, keyrings: censuses,
+            undeclared: discovery)
+        return Outcome(Report(verified, blocks(verified)), status: verified.isClean ? .ok : .failed)
     }
 
     private struct Verified: Encodable {
         let isClean: Bool
         let keyrings: [Census]
+        let undeclared: Discovery
     }
 
-    private func blocks(_ censuses: [Census], _ isClean: Bool) -> [Report.Block] {
+    private func blocks(_ verified: Verified) -> [Report.Block] {
+        let censuses = verified.keyrings
         let rows = censuses.flatMap { census in census.columns.map { Self.row($0, of: census) } }
         let findings = censuses.flatMap { census in
             census.columns.flatMap { column in
@@ -46,8 +53,24 @@ struct VerifyCommand: InstanceCommand {
         }
         var blocks: [Report.Block] = [.table(nil, columns: Self.columns, rows: rows)]
         if !findings.isEmpty { blocks.append(.lines(findings)) }
-        blocks.append(.lines([isClean ? "clean: every value opens under the active key alone" : "not clean"]))
+        let undeclared = Self.lines(verified.undeclared)
+        if !undeclared.isEmpty { blocks.append(.lines(undeclared)) }
+        let verdict = verified.isClean ? "clean: every value opens under the active key alone" : "not clean"
+        blocks.append(.lines([verdict]))
         return blocks
+    }
+
+    /// Ciphertext that nobody declared, and where none was looked for.
+    private static func lines(_ discovery: Discovery) -> [String] {
+        let findings = discovery.findings.map { finding in
+            let count = Readable.count(finding.shapes.values.reduce(0, +))
+            let shapes = finding.shapes.keys.sorted().joined(separator: ", ")
+            let keys = finding.keys.keys.sorted()
+            let whose = keys.isEmpty ? "under no key of ours" : "some under key \(keys.joined(separator: ", "))"
+            return "ciphertext nobody declared: \(finding.column), \(count) values that look like \(shapes), \(whose)"
+        }
+        let left = discovery.partlyRead.map { "\($0) is too large to be looked through; only its beginning was" }
+        return findings + left + discovery.unreadable.map { "table \($0) has no key and was not looked through" }
     }
 
     private static var columns: [Table.Column] {

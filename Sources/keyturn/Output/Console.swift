@@ -3,6 +3,7 @@ internal import Foundation
 internal import KeyModel
 internal import PluginKit
 internal import Rotation
+internal import Scheduling
 internal import Scripting
 internal import Storage
 internal import Synchronization
@@ -199,6 +200,7 @@ extension ExitStatus {
         case let error as StorageError: self = Self.status(of: error.code)
         case let error as ControlStoreError: self = Self.status(of: error.code)
         case let error as RotationError: self = Self.status(of: error.code)
+        case let error as SchedulingError: self = Self.status(of: error.code)
         case let error as ProviderError:
             self =
                 [.providerUnavailable, .providerDenied, .providerMisconfigured].contains(error.code)
@@ -220,6 +222,16 @@ extension ExitStatus {
         case .storeLeaseHeld, .storeLeaseLost: .unreachable
         case .storeSetBack: .refused
         default: .failed
+        }
+    }
+
+    private static func status(of code: SchedulingError.Code) -> ExitStatus {
+        switch code {
+        case .callerCronMalformed, .callerCronNeverFires, .callerTimeMalformed, .callerWindowMalformed,
+            .callerZoneUnknown:
+            .usage
+        case .callerScheduleImpossible: .refused
+        case .dataZoneMalformed, .storeZonesUnavailable: .failed
         }
     }
 

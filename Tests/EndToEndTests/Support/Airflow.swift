@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+import ToolTesting
 
 /// Airflow's database in a sandbox, with the configuration and the commands of its keeper.
 struct Airflow {

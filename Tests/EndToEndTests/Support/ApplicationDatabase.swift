@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+import ToolTesting
 
 /// The application's own connection to its database.
 struct ApplicationDatabase {

@@ -3,6 +3,7 @@ import GRDB
 import KeyModel
 import PluginKit
 import Synchronization
+import ToolTesting
 
 /// Keys that several writers share, and that can be changed under them.
 final class SharedKeys: Sendable {

@@ -4,6 +4,7 @@ import KR1
 import KeyModel
 import PluginKit
 import Testing
+import ToolTesting
 
 /// A small database of secrets under `kr1`, each bound to its row, and what its application knows of it.
 struct Vault {
@@ -76,8 +77,8 @@ struct Vault {
         #expect(clear.allSatisfy { plaintexts[$0.key] == $0.value }, "\(note)")
         guard !sealed.isEmpty else { return }
         let keys = try await HeldKeys(of: "vault", KR1.self, from: sandbox)
-        let lost = sealed.filter { keys.open($0.value, at: Self.place($0.key)) != plaintexts[$0.key] }
-        #expect(lost.isEmpty, "\(note): \(lost.count) values lost")
+        let lost = sealed.count { keys.open($0.value, at: Self.place($0.key)) != plaintexts[$0.key] }
+        #expect(lost == 0, "\(note): so many values are lost")
         guard let (id, _) = sealed.randomElement(using: &random) else { return }
         let opened = try await sandbox.keyturn("open", "secret.value", "--key", "\(id)", "--stored")
         #expect(opened.exitCode == 0 && opened.line == plaintexts[id], "\(note): \(opened)")
@@ -86,8 +87,8 @@ struct Vault {
     /// Checks the end of a run: everything opens under the active key alone, and Keyturn says so.
     func expectFinished(_ note: String) async throws {
         let alone = try await HeldKeys(of: "vault", KR1.self, from: sandbox).sealingKeyAlone()
-        let wrong = try stored().filter { alone.open($0.value, at: Self.place($0.key)) != plaintexts[$0.key] }
-        #expect(wrong.isEmpty, "\(note): \(wrong.count) values do not open under the active key alone")
+        let wrong = try stored().count { alone.open($0.value, at: Self.place($0.key)) != plaintexts[$0.key] }
+        #expect(wrong == 0, "\(note): so many values do not open under the active key alone")
         #expect(try stored().count == plaintexts.count, "\(note)")
         let verified = try await sandbox.keyturn("verify", "-o", "json")
         #expect(verified.exitCode == 0 && verified.json.result.isClean.bool == true, "\(note): \(verified)")

@@ -33,11 +33,11 @@ final class PseudoTerminal {
         _ = Array(text.utf8).withUnsafeBytes { Foundation.write(main, $0.baseAddress, $0.count) }
     }
 
-    /// Reads until a text has come, or the other side has closed.
+    /// Reads until a text has come so many times, or the other side has closed.
     ///
     /// - Throws: ``SetupFailure`` where nothing comes for half a minute.
-    func read(until text: String?) throws {
-        while text.map({ !screen.contains($0) }) ?? true {
+    func read(until text: String?, times: Int = 1) throws {
+        while text.map({ screen.components(separatedBy: $0).count <= times }) ?? true {
             var waiting = pollfd(fd: main, events: Int16(POLLIN), revents: 0)
             guard poll(&waiting, 1, 30_000) > 0 else { throw SetupFailure("nothing came after: \(screen)") }
             var bytes = [UInt8](repeating: 0, count: 4096)

@@ -36,7 +36,8 @@ final class Application: Sendable {
 
     /// Every row of every table of ours, as text: whatever is remembered shows here.
     func records() throws -> [String] {
-        let names = try texts("SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'keyturn_%' ORDER BY name")
+        let names = try texts(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'keyturn_%' ORDER BY name")
         return try queue.inDatabase { database in
             try names.flatMap { name in
                 try Row.fetchAll(database, sql: "SELECT * FROM \"\(name)\"").map { "\(name): \($0)" }

@@ -26,19 +26,15 @@ final class Bench: Sendable {
     private let signer: SigningKey
     private let declared: Mutex<Configuration>
 
-    /// Makes an instance.
-    ///
-    /// - Parameters:
-    ///   - tables: The application's tables, made first.
-    ///   - keyring: The one keyring, called `main`.
-    ///   - columns: What is declared.
+    /// Makes an instance on the application's tables, with one keyring `main`.
     init(tables: String, keyring: KeyringDeclaration, columns: [ColumnDeclaration]) async throws {
         folder = FileManager.default.temporaryDirectory.appending(path: "keyturn-rotation-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         let path = folder.appending(path: "app.db").path
         application = try Application(path: path)
         try application.run(tables)
-        provider = TestProvider(try LocalProvider.create(at: folder.appending(path: "root.key").path, time: clock.now()))
+        provider = TestProvider(
+            try LocalProvider.create(at: folder.appending(path: "root.key").path, time: clock.now()))
         signer = try SigningKey.create(at: folder.appending(path: "signing.key").path)
         let entry = NodeJournal.Entry(node: "node-1", instance: "instance-1", nonce: "nonce-1", epoch: 1)
         memory = NodeMemory(try NodeJournal(creating: folder.appending(path: "journal").path, with: entry))
@@ -61,11 +57,12 @@ final class Bench: Sendable {
 
     /// An engine, as each command makes one: nothing is remembered from the one before.
     ///
-    /// - Parameters:
-    ///   - node: Another node's id, to play a second machine.
-    ///   - control: Another database than the bench's own.
-    func engine(node: String? = nil, on control: ControlStore? = nil) async throws -> RotationEngine {
-        var memory = memory
+    /// Another `node` plays a second machine, another `journal` what it remembers, another `control` a database that was
+    /// put in place of the bench's own.
+    func engine(
+        node: String? = nil, remembering journal: NodeJournal? = nil, on control: ControlStore? = nil
+    ) async throws -> RotationEngine {
+        var memory = journal.map { NodeMemory($0) } ?? memory
         if let node {
             var entry = await memory.entry
             entry.node = node
@@ -203,7 +200,9 @@ extension Bench {
     }
 
     /// The stored text of a row.
-    func stored(_ row: Int) throws -> String { try application.text("SELECT value FROM secret WHERE id = \(row)") ?? "NULL" }
+    func stored(_ row: Int) throws -> String {
+        try application.text("SELECT value FROM secret WHERE id = \(row)") ?? "NULL"
+    }
 
     /// Makes sure that every row opens to `secret n` under the active key alone, but for those given.
     func expectAllUnderActive(rows: Int, except: Set<Int> = []) async throws {

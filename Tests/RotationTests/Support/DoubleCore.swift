@@ -81,12 +81,15 @@ struct DoubleCore: EncryptionCore {
     }
 
     private func open(_ item: SealedItem) -> Result<OpenedValue, OpenFailure> {
-        let parts = String(decoding: item.value.bytes ?? [], as: UTF8.self).split(separator: ".", omittingEmptySubsequences: false)
+        let parts = String(decoding: item.value.bytes ?? [], as: UTF8.self).split(
+            separator: ".", omittingEmptySubsequences: false)
         guard parts.count == 5, parts[0] == "dbl", let key = KeyID(hex: parts[1]) else { return .failure(.malformed) }
         guard keys.contains(key) else { return .failure(.unknownKey) }
         guard parts[2] == Self.mark(of: item.context) else { return .failure(.contextMismatch) }
         let digits = Array(parts[4])
-        let plaintext = stride(from: 0, to: digits.count, by: 2).compactMap { UInt8(String(digits[$0...$0 + 1]), radix: 16) }
+        let plaintext = stride(from: 0, to: digits.count, by: 2).compactMap {
+            UInt8(String(digits[$0...$0 + 1]), radix: 16)
+        }
         return .success(OpenedValue(plaintext: plaintext, key: key, isDeterministic: parts[3] == "d"))
     }
 

@@ -40,6 +40,9 @@ final class TestProvider: KeyProvider {
         }
     }
 
+    /// Turns to another key by itself, as a key-management service does.
+    func turn(at time: Timestamp) throws { try inner.appendGeneration(at: time) }
+
     func info() async throws(ProviderError) -> ProviderInfo { try await inner.info() }
 
     func test(_ call: ProviderCall) async throws(ProviderError) -> [ProviderCheck] { try await inner.test(call) }
@@ -75,6 +78,8 @@ final class TestProvider: KeyProvider {
         let key = try await inner.describeKey(call)
         return ProviderKey(id: key.id, isUsable: fault != .unusable, summary: key.summary)
     }
+
+    func rotateKey(_ call: ProviderCall) async throws(ProviderError) -> ProviderKey { try await inner.rotateKey(call) }
 
     private func refuse(when faults: [Fault]) throws(ProviderError) {
         guard faults.contains(fault) else { return }

@@ -1,13 +1,14 @@
-import Foundation
+package import Foundation
 
 /// A folder of its own in which `keyturn` and others run; it goes with the value.
-final class Sandbox {
+package final class Sandbox {
     /// The folder.
-    let folder: URL
+    package let folder: URL
     private let program: String
     private var count = 0
 
-    init() throws {
+    /// Makes the folder.
+    package init() throws {
         program = try BuiltProgram.keyturn()
         folder = FileManager.default.temporaryDirectory.appending(path: "keyturn-e2e-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder.appending(path: "io"), withIntermediateDirectories: true)
@@ -16,24 +17,24 @@ final class Sandbox {
     deinit { try? FileManager.default.removeItem(at: folder) }
 
     /// A file in the folder.
-    func path(_ name: String) -> String { folder.appending(path: name).path }
+    package func path(_ name: String) -> String { folder.appending(path: name).path }
 
     /// Writes a file into the folder.
-    func write(_ text: String, to name: String) throws { try Data(text.utf8).write(to: folder.appending(path: name)) }
+    package func write(_ text: String, to name: String) throws { try Data(text.utf8).write(to: folder.appending(path: name)) }
 
     /// Copies a fixture into the folder, writable.
-    func copy(_ fixture: String) throws {
+    package func copy(_ fixture: String) throws {
         let source = BuiltProgram.folder("Tests/Fixtures").appending(path: fixture)
         try Data(contentsOf: source).write(to: folder.appending(path: source.lastPathComponent))
     }
 
     /// Starts `keyturn` on the instance `D` of this folder.
-    func start(
+    package func start(
         _ arguments: String..., input: String = "", dyingAt point: String? = nil
     ) throws -> RunningProgram { try start(arguments: arguments, input: input, dyingAt: point) }
 
     /// Starts `keyturn` on the instance `D` of this folder, which may die at a durable point.
-    func start(arguments: [String], input: String = "", dyingAt point: String? = nil) throws -> RunningProgram {
+    package func start(arguments: [String], input: String = "", dyingAt point: String? = nil) throws -> RunningProgram {
         var environment = ["KEYTURN_INSTANCE": path("D")]
         environment["KEYTURN_DIE_AT"] = point
         return try spawn(program, arguments, input: input, environment: environment)
@@ -41,13 +42,13 @@ final class Sandbox {
 
     /// Runs `keyturn` on the instance `D` of this folder to its end.
     @discardableResult
-    func keyturn(_ arguments: String..., input: String = "") async throws -> ProgramOutput {
+    package func keyturn(_ arguments: String..., input: String = "") async throws -> ProgramOutput {
         try await start(arguments: arguments, input: input).wait()
     }
 
     /// Runs a script of the tests with Python, which has `cryptography`.
-    func python(_ script: String, _ arguments: String..., input: String = "") async throws -> ProgramOutput {
-        let file = BuiltProgram.folder("Tests/EndToEndTests/Support").appending(path: script).path
+    package func python(_ script: String, _ arguments: String..., input: String = "") async throws -> ProgramOutput {
+        let file = BuiltProgram.folder("Tests/ToolTesting").appending(path: script).path
         return try await spawn("python3", [file] + arguments, input: input, environment: [:]).wait().expecting()
     }
 

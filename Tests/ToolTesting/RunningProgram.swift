@@ -1,26 +1,26 @@
-import Foundation
+package import Foundation
 
 /// A process of a program under test.
 ///
 /// What it reads and writes stands in files, so that no pipe can hold it up.
-final class RunningProgram {
+package final class RunningProgram {
     /// Its process id.
-    let pid: pid_t
+    package let pid: pid_t
     private let arguments: [String]
     private let streams: Streams
     private var ended: ProgramOutput?
 
     /// Where its standard streams lie.
-    struct Streams {
-        let input: String
-        let output: String
-        let error: String
+    package struct Streams {
+        package let input: String
+        package let output: String
+        package let error: String
     }
 
     /// Starts a program.
     ///
     /// - Throws: ``EndToEndError`` where it cannot be started.
-    init(
+    package init(
         _ path: String, _ arguments: [String], in folder: String, environment: [String: String], streams: Streams
     ) throws {
         self.arguments = arguments
@@ -50,18 +50,18 @@ final class RunningProgram {
     }
 
     /// What it has written on standard error so far.
-    var errorSoFar: String { Self.text(of: streams.error) }
+    package var errorSoFar: String { Self.text(of: streams.error) }
 
     /// Whether it still runs.
-    var isRunning: Bool { collect() == nil }
+    package var isRunning: Bool { collect() == nil }
 
     /// Sends it a signal, if it still runs.
-    func signal(_ number: Int32) { if ended == nil { kill(pid, number) } }
+    package func signal(_ number: Int32) { if ended == nil { kill(pid, number) } }
 
     /// Waits for its end.
     ///
     /// - Throws: ``EndToEndError`` after `limit`, when it is killed.
-    func wait(limit: Duration = .seconds(120)) async throws -> ProgramOutput {
+    package func wait(limit: Duration = .seconds(120)) async throws -> ProgramOutput {
         let deadline = ContinuousClock.now + limit
         while true {
             if let output = collect() { return output }
@@ -93,16 +93,20 @@ final class RunningProgram {
 }
 
 /// What a program came to.
-struct ProgramOutput: CustomStringConvertible, Sendable {
-    let arguments: [String]
-    let standardOutput: String
-    let standardError: String
+package struct ProgramOutput: CustomStringConvertible, Sendable {
+    /// What it was called with.
+    package let arguments: [String]
+    /// All of its standard output.
+    package let standardOutput: String
+    /// All of its standard error.
+    package let standardError: String
     /// Its exit code; nil where a signal ended it.
-    let exitCode: Int32?
+    package let exitCode: Int32?
     /// The signal that ended it.
-    let signal: Int32?
+    package let signal: Int32?
 
-    var description: String {
+    /// How it ended, with the end of what it said.
+    package var description: String {
         """
         \(arguments) ended with \(exitCode.map { "code \($0)" } ?? "signal \(signal ?? 0)")
         \(standardError.suffix(1500))
@@ -111,15 +115,15 @@ struct ProgramOutput: CustomStringConvertible, Sendable {
     }
 
     /// Standard output without the end of its last line.
-    var line: String { standardOutput.hasSuffix("\n") ? String(standardOutput.dropLast()) : standardOutput }
+    package var line: String { standardOutput.hasSuffix("\n") ? String(standardOutput.dropLast()) : standardOutput }
 
     /// The envelope on standard output.
-    var json: JSONValue { JSONValue(parsing: standardOutput) }
+    package var json: JSONValue { JSONValue(parsing: standardOutput) }
 
     /// This output, if it ended with a code.
     ///
     /// - Throws: ``EndToEndError`` with all that it said where it did not.
-    func expecting(_ code: Int32 = 0) throws -> ProgramOutput {
+    package func expecting(_ code: Int32 = 0) throws -> ProgramOutput {
         guard exitCode == code else { throw EndToEndError("expected code \(code): \(self)") }
         return self
     }

@@ -1,11 +1,11 @@
-import Foundation
+package import Foundation
 
 /// A program that was built with these tests.
-enum BuiltProgram {
+package enum BuiltProgram {
     /// The path of `keyturn`: beside the test bundle, or in one of the folders above it.
     ///
     /// - Throws: ``EndToEndError`` where it was not built.
-    static func keyturn() throws -> String {
+    package static func keyturn() throws -> String {
         let named = CommandLine.arguments.filter { $0.hasPrefix("/") }
         for start in named + [Bundle.main.bundlePath, #filePath] {
             var folder = URL(filePath: start).deletingLastPathComponent()
@@ -21,8 +21,8 @@ enum BuiltProgram {
     }
 
     /// A folder that stands in this package.
-    static func folder(_ path: String) -> URL {
-        (0..<4).reduce(URL(filePath: #filePath)) { url, _ in url.deletingLastPathComponent() }.appending(path: path)
+    package static func folder(_ path: String) -> URL {
+        (0..<3).reduce(URL(filePath: #filePath)) { url, _ in url.deletingLastPathComponent() }.appending(path: path)
     }
 
     private static func isProgram(_ path: String) -> Bool {
@@ -33,8 +33,10 @@ enum BuiltProgram {
 }
 
 /// Says why a test could not do its work.
-struct EndToEndError: Error, CustomStringConvertible {
-    let description: String
+package struct EndToEndError: Error, CustomStringConvertible {
+    /// The reason.
+    package let description: String
 
-    init(_ description: String) { self.description = description }
+    /// Gives a reason.
+    package init(_ description: String) { self.description = description }
 }

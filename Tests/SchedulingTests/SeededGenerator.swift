@@ -1,8 +1,12 @@
-/// A source of random numbers that gives the same ones for the same seed (SplitMix64).
+/// SplitMix64 from a seed that is drawn anew each time, so that a failure can be repeated by setting it.
 struct SeededGenerator: RandomNumberGenerator {
+    let seed: UInt64
     private var state: UInt64
 
-    init(seed: UInt64) { state = seed }
+    init(seed: UInt64 = .random(in: 0...(.max))) {
+        self.seed = seed
+        state = seed
+    }
 
     mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15

@@ -1,16 +1,16 @@
 import Foundation
-import KeyModel
-import PluginKit
+internal import KeyModel
+package import PluginKit
 
 /// The keys of a keyring as an application holds them: exported by `keyturn`, used by a core of its own.
-struct HeldKeys: Sendable {
+package struct HeldKeys: Sendable {
     /// The keys, the one that seals first.
-    let materials: [KeyMaterial]
+    package let materials: [KeyMaterial]
     private let core: any EncryptionCore
     private let type: any EncryptionCore.Type
 
     /// Fetches a keyring's keys.
-    init(of keyring: String, _ type: any EncryptionCore.Type, from sandbox: Sandbox) async throws {
+    package init(of keyring: String, _ type: any EncryptionCore.Type, from sandbox: Sandbox) async throws {
         let detail = try await sandbox.keyturn("keyring", "show", keyring, "-o", "json").expecting().json.result
         let export = try await sandbox.keyturn("keyring", "export", keyring, "--yes").expecting()
         let texts = export.line.split(separator: "\n")
@@ -29,17 +29,17 @@ struct HeldKeys: Sendable {
     }
 
     /// These keys without all but the one that seals.
-    func sealingKeyAlone() throws -> HeldKeys { try HeldKeys(Array(materials.prefix(1)), type) }
+    package func sealingKeyAlone() throws -> HeldKeys { try HeldKeys(Array(materials.prefix(1)), type) }
 
     /// What a value holds; nil where these keys do not open it.
-    func open(_ value: String, at place: ValueContext) -> String? {
+    package func open(_ value: String, at place: ValueContext) -> String? {
         let item = SealedItem(StoredValue(Array(value.utf8), as: .text), context: place)
         guard case .success(let opened)? = core.open([item]).first else { return nil }
         return String(decoding: opened.plaintext, as: UTF8.self)
     }
 
     /// A value sealed under the key that seals.
-    func seal(_ plaintext: String, at place: ValueContext) throws -> String {
+    package func seal(_ plaintext: String, at place: ValueContext) throws -> String {
         let item = PlainItem(Array(plaintext.utf8), context: place, form: .text)
         guard let active = materials.first, case .success(let value)? = core.seal([item], with: active.id).first,
             let bytes = value.bytes

@@ -2,6 +2,7 @@
 """Reads and makes Fernet tokens with Python's cryptography, for the tests; knows nothing of Keyturn.
 
 usage: fernet.py read DATABASE KEY     one JSON object: what Airflow reads from each cell, and each token's timestamp
+       fernet.py read - KEY            the same for cells on standard input, each a line [name, value, is encrypted]
        fernet.py seal KEY              a token for the text on standard input
        fernet.py open KEY              the text of the token on standard input
 """
@@ -21,6 +22,9 @@ CELLS = [
 
 
 def cells(path):
+    if path == "-":
+        yield from map(json.loads, sys.stdin)
+        return
     database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     for table, column, flag in CELLS:
         for number, value, is_encrypted in database.execute(f"SELECT id, {column}, {flag} FROM {table} ORDER BY id"):

@@ -1,0 +1,40 @@
+import ControlStore
+import PluginKit
+import Storage
+import Testing
+
+@testable import Rotation
+
+/// How a batch is cut for a run that is held down.
+struct BatchTests {
+    private static func batch(replacing count: Int, keeping kept: Int, quarantining doubtful: Int) -> Batch {
+        let sealed = StoredValue([0x79], as: .text)
+        var outcomes = [ColumnCipher.Outcome](repeating: .replace(sealed, setsAssignments: false), count: count)
+        outcomes += [ColumnCipher.Outcome](repeating: .keep, count: kept)
+        outcomes += [ColumnCipher.Outcome](repeating: .quarantine(reason: "dataMalformed"), count: doubtful)
+        let rows = outcomes.indices.map {
+            StoredRow(key: RowKey([.integer(Int64($0))]), value: StoredValue([0x78], as: .text), isMatching: true)
+        }
+        return Batch(rows: rows[...], outcomes: outcomes[...])
+    }
+
+    @Test(arguments: [1, 2, 3, 7, 10, 11, .max])
+    func piecesTogetherAreTheBatch(limit: Int) {
+        let batch = Self.batch(replacing: 10, keeping: 4, quarantining: 3)
+        let pieces = batch.pieces(ofAtMost: limit)
+        #expect(pieces.allSatisfy { $0.swaps.count <= limit })
+        #expect(pieces.flatMap { $0.swaps.map(\.key) } == batch.swaps.map(\.key))
+        #expect(pieces.reduce(0) { $0 + $1.rows } == batch.rows)
+        #expect(pieces.reduce(0) { $0 + $1.counts.read } == 17 && pieces.reduce(0) { $0 + $1.counts.quarantined } == 3)
+    }
+
+    @Test func aBatchWithoutSwapsIsOnePiece() {
+        #expect(Self.batch(replacing: 0, keeping: 3, quarantining: 2).pieces(ofAtMost: 1).count == 1)
+    }
+
+    @Test(arguments: [(1.0, 1), (10, 2), (400, 100), (1e12, 1_000_000)])
+    func aThrottleWritesAQuarterSecondAtOnce(rate: Double, rows: Int) {
+        #expect(Throttle(rowsPerSecond: rate).rowsAtOnce == rows)
+        #expect(Throttle().rowsAtOnce == .max)
+    }
+}
