@@ -23,16 +23,17 @@ PHASES = ["preflight", "prepare", "activate", "reencrypt", "settle", "verify", "
 class Instance:
     """A database with a table `t` of credentials, and an instance whose keyring seals `t.c`."""
 
-    def __init__(self, folder, program, core):
+    def __init__(self, folder, program, core, journal="wal"):
         self.folder = pathlib.Path(folder)
         self.program = program
         self.core = core
+        self.journal = journal
         self.database = self.folder / "bench.db"
 
     def create(self, values, form, key=None):
         """Makes the database with the values; plaintexts are adopted, tokens come with the key that they are under."""
         self.folder.mkdir(parents=True)
-        fill(self.database, values, form)
+        fill(self.database, values, form, self.journal)
         configuration = self.folder / "keyturn.lua"
         configuration.write_text(
             'database "sqlite:bench.db"\n'
@@ -96,10 +97,10 @@ class Instance:
         }
 
 
-def fill(file, values, form):
-    """Makes a database in WAL mode with one row for each value."""
+def fill(file, values, form, journal):
+    """Makes a database with one row for each value."""
     database = sqlite3.connect(file, isolation_level=None)
-    database.execute("PRAGMA journal_mode = WAL")
+    database.execute(f"PRAGMA journal_mode = {journal}")
     database.executescript(TABLE.format(form=form))
     database.execute("BEGIN")
     database.executemany("INSERT INTO t VALUES (?, ?, ?, ?, ?, ?)", rows(values))
