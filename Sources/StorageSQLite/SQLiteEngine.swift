@@ -12,8 +12,9 @@ internal import Synchronization
 package final class SQLiteEngine: StorageEngine {
     /// `sqlite` and the version of the library, such as `sqlite 3.40.1`.
     package let description = "sqlite \(String(cString: sqlite3_libversion()))"
-    /// Batches of a thousand neighbours: the write lock is held for milliseconds, and neighbours share pages. Windows of
-    /// four, so that small tables too are read, decided and written at the same time.
+    /// Batches of a thousand neighbours, since the write lock is then held for milliseconds, and neighbours share pages.
+    ///
+    /// Windows of four, so that small tables too are read, decided and written at the same time.
     package let tuning = BatchTuning(windowRows: 4_000, batchesPerWindow: 4, isStrided: false)
 
     /// Free pages are overwritten (`secure_delete`), a log that was not yet reset and copies of the file are not.

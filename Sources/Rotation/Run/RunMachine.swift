@@ -110,7 +110,8 @@ package struct RunMachine: Hashable, Sendable {
         if let before = foundBefore, found >= before { stubbornSweeps += 1 }
         foundBefore = found
         guard stubbornSweeps < Self.mostStubbornSweeps else {
-            return fail("\(found) values turn up after each sweep: something still seals with an old key, or they cannot be sealed anew")
+            let why = "something still seals with an old key, or they cannot be sealed anew"
+            return fail("\(found) values turn up after each sweep: \(why)")
         }
         return .perform(.settle)
     }
