@@ -23,7 +23,7 @@ package struct Discovery: Hashable, Codable, Sendable {
     package internal(set) var findings: [Finding] = []
     /// Columns that were looked at in part only, since they hold more than is read of one.
     package internal(set) var partlyRead: [String] = []
-    /// Tables that were left out, since they have no key.
+    /// Tables that were left out, since they have no key that can be walked or may not be read.
     package internal(set) var unreadable: [String] = []
 
     /// Whether a key of ours sealed values that nobody declared.
@@ -55,9 +55,14 @@ struct UndeclaredScan: Sendable {
                 discovery.unreadable.append(table.name.description)
                 continue
             }
-            for column in table.columns where Self.mayHoldCiphertext(column, of: table, declared) {
-                let target = ColumnTarget(path: ColumnPath(table: table.name, column: column.name), key: key)
-                guard try await look(through: target, interrupt, into: &discovery) else { return nil }
+            do {
+                for column in table.columns where Self.mayHoldCiphertext(column, of: table, declared) {
+                    let target = ColumnTarget(path: ColumnPath(table: table.name, column: column.name), key: key)
+                    guard try await look(through: target, interrupt, into: &discovery) else { return nil }
+                }
+            } catch let error as StorageError where !error.isTransient {
+                // A key of a type that cannot be walked, or a table that may not be read: said, not fatal.
+                discovery.unreadable.append(table.name.description)
             }
         }
         return discovery
