@@ -145,7 +145,15 @@ struct RootKeyEscrowTests {
 
     private func fakePath(_ script: String) throws -> [String: String] {
         try FileManager.default.createDirectory(atPath: scratch.path("bin"), withIntermediateDirectories: true)
-        try scratch.write("#!/bin/sh\n\(script)\n", to: "bin/age", mode: 0o700)
+        try scratch.write("#!/bin/sh\n\(script)\n", to: "bin/text", mode: 0o700)
+        // Written by a process of its own: another test that starts a program just now would hold a file of ours open, and
+        // what is open for writing cannot be started.
+        let copying = Process()
+        copying.arguments = [scratch.path("bin/text"), scratch.path("bin/age")]
+        copying.executableURL = URL(filePath: "/bin/cp")
+        try copying.run()
+        copying.waitUntilExit()
+        try FileManager.default.removeItem(atPath: scratch.path("bin/text"))
         return ["PATH": scratch.path("bin"), "HOME": "/nowhere"]
     }
 
