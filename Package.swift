@@ -72,6 +72,14 @@ let package = Package(
             dependencies: ["ControlStore", "Frames", "KeyModel", "PluginKit", "Storage"],
             swiftSettings: strict
         ),
+        .target(
+            name: "Control",
+            dependencies: [
+                "ControlStore", "Frames", "KeyModel", "PluginKit", "Rotation", "Scheduling", "Scripting", "Storage",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict
+        ),
         .target(name: "Terminal", dependencies: ["Frames"], swiftSettings: strict),
         .executableTarget(
             name: "keyturn-lua", dependencies: ["CLua"], path: "Sources/LuaWorker",
@@ -83,7 +91,8 @@ let package = Package(
         .executableTarget(
             name: "keyturn",
             dependencies: [
-                "CProcess", "ControlStore", "Fernet", "KR1", "KeyModel", "PluginKit", "Providers", "Rotation",
+                "CProcess", "Control", "ControlStore", "Fernet", "KR1", "KeyModel", "PluginKit", "Providers",
+                "Rotation",
                 "Scheduling", "Scripting", "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -164,6 +173,15 @@ let package = Package(
         .testTarget(
             name: "ScriptingTests",
             dependencies: ["ControlStore", "Frames", "KeyModel", "PluginKit", "Scripting", "Storage"],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "ControlTests",
+            dependencies: [
+                "Control", "ControlStore", "Frames", "KR1", "KeyModel", "PluginKit", "Providers", "Rotation",
+                "Scripting",
+                "Storage", "StorageSQLite",
+            ],
             swiftSettings: strict
         ),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: strict),
