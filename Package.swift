@@ -66,6 +66,10 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
+        // Its engines run other programs; the drivers come in from outside.
+        .target(
+            name: "Backups",
+            dependencies: ["CProcess", "ControlStore", "KeyModel", "LibCrypto", "Storage"], swiftSettings: strict),
         .target(name: "Scheduling", dependencies: ["KeyModel"], swiftSettings: strict),
         .target(
             name: "Scripting",

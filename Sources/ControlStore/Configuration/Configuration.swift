@@ -16,13 +16,16 @@ package struct Configuration: Hashable, Sendable {
     package var columns: [ColumnDeclaration]
     /// The key providers other than the built-in `local`.
     package var providers: [ProviderDeclaration]
+    /// Where backups go and how long they stay; nil where none are declared.
+    package var backup: BackupDeclaration?
     /// What was declared but does nothing yet, in words: `schedule "quarterly"`.
     package var inactive: [String]
 
     /// Makes a configuration.
     package init(
         file: String, hash: String, database: DatabaseLocation, keyrings: [KeyringDeclaration] = [],
-        columns: [ColumnDeclaration] = [], providers: [ProviderDeclaration] = [], inactive: [String] = []
+        columns: [ColumnDeclaration] = [], providers: [ProviderDeclaration] = [],
+        backup: BackupDeclaration? = nil, inactive: [String] = []
     ) {
         self.file = file
         self.hash = hash
@@ -30,6 +33,7 @@ package struct Configuration: Hashable, Sendable {
         self.keyrings = keyrings
         self.columns = columns
         self.providers = providers
+        self.backup = backup
         self.inactive = inactive
     }
 }
