@@ -95,7 +95,7 @@ let package = Package(
         .executableTarget(
             name: "keyturn",
             dependencies: [
-                "CProcess", "Control", "ControlStore", "Fernet", "KR1", "KeyModel", "PluginKit", "Providers",
+                "Backups", "CProcess", "Control", "ControlStore", "Fernet", "KR1", "KeyModel", "PluginKit", "Providers",
                 "Rotation",
                 "Scheduling", "Scripting", "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),

@@ -2,7 +2,7 @@ internal import Foundation
 internal import GRDB
 internal import GRDBSQLite
 internal import KeyModel
-package import Storage
+internal import Storage
 
 /// Copies database files with SQLite's online backup, while others read and write them.
 package struct SQLiteFileCopier: Sendable {

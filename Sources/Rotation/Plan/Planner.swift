@@ -227,10 +227,6 @@ struct Planner: Sendable {
         if let openRun, request.urgency == .routine {
             refusals.append("run \(openRun.id) is open: \(openRun.phase.rawValue)")
         }
-        if record.keyring.policy.backup == .required, request.urgency == .routine, request.kind != .rewrap {
-            refusals.append(
-                "keyring \"\(name)\" requires a verified backup of the run, and no hook here can make one yet")
-        }
         return refusals
     }
 
@@ -258,6 +254,10 @@ struct Planner: Sendable {
             warnings.append(
                 "the key was imported and no consumer is declared: the application must be stopped until it has the new key"
             )
+        }
+        if record.keyring.policy.backup == .required, request.urgency == .routine {
+            warnings.append(
+                "the run waits before its first change until a verified backup of it is made (\"keyturn backup create --run N\")")
         }
         if record.keyring.policy.backup == .optional { warnings.append("no backup is made: the policy says optional") }
         for plan in plans where plan.wouldQuarantine > 0 {

@@ -78,7 +78,8 @@ struct Runner: Sendable {
     private func perform(_ phase: RunPhase, of run: inout RunRecord) async throws -> RunMachine.Event {
         if let event = try await pending(run) { return event }
         switch phase {
-        case .planned, .before, .after: return .phaseDone
+        case .planned, .after: return .phaseDone
+        case .before: return try await hasBackup(run) ? .phaseDone : .backupMissing
         case .done: return .phaseDone
         case .preflight: return try await preflight(run)
         case .prepare: return try await prepare(&run)
@@ -99,6 +100,17 @@ struct Runner: Sendable {
         return request == .none ? nil : .requested(request)
     }
 
+    /// Whether a verified backup of the run is in the catalogue, or none is demanded.
+    ///
+    /// An emergency is not held back, and where only wraps change the rows stay as they are.
+    private func hasBackup(_ run: RunRecord) async throws -> Bool {
+        guard run.urgency == .routine, run.kind != .rewrap else { return true }
+        return try await context.control.read { session in
+            try session.keyring(run.keyring).keyring.policy.backup == .optional
+                || session.hasVerifiedBackup(of: run, stage: .before)
+        }
+    }
+
     /// Waits until the run may go on; nil when the process is asked to end first.
     private func waitForPeople(_ run: RunRecord, _ machine: RunMachine) async throws -> RunMachine.Event? {
         while !interrupt.isSet {
@@ -111,6 +123,8 @@ struct Runner: Sendable {
             case (_, .cancel): return .requested(.cancel)
             case (.paused, .none): return .started
             case (.waiting, .pause): return .requested(.pause)
+            case (.waiting, .none) where machine.phase == .before:
+                if try await hasBackup(run) { return .started }
             case (.waiting, .none) where acknowledged > 0:
                 let stage: AcknowledgementStage = machine.phase == .publish ? .opens : .seals
                 let event = try await acknowledgements(of: run, stage: stage)

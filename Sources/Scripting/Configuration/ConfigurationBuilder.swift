@@ -40,8 +40,10 @@ struct ConfigurationBuilder {
         for column in grouped[.column] ?? [] { try addColumn(column) }
         for schedule in grouped[.schedule] ?? [] { try addSchedule(schedule) }
         for role in grouped[.role] ?? [] { try addRole(role) }
+        let backup = try self.backup(grouped[.backup] ?? [], of: database)
         return Configuration(
             file: path, hash: hash, database: database, keyrings: keyrings, columns: columns, providers: providers,
+            backup: backup,
             inactive: declarations.filter { [.schedule, .hook, .role].contains($0.word) }.map(\.place.thing))
     }
 
@@ -53,6 +55,14 @@ struct ConfigurationBuilder {
         }
         if let second = declarations.dropFirst().first { throw twice(second, declaration.place.line) }
         return try DatabaseLocation(declaration, folder: folder)
+    }
+
+    private func backup(
+        _ declarations: [Declaration], of database: DatabaseLocation
+    ) throws(ScriptingError) -> BackupDeclaration? {
+        guard let declaration = declarations.first else { return nil }
+        if let second = declarations.dropFirst().first { throw twice(second, declaration.place.line) }
+        return try BackupDeclaration(declaration, folder: folder, database: database, keyrings: keyrings)
     }
 
     private mutating func addProvider(_ declaration: Declaration) throws(ScriptingError) {
