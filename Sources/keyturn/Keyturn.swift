@@ -18,7 +18,8 @@ struct Keyturn: AsyncParsableCommand {
         subcommands: [
             InitCommand.self, PlanCommand.self, RotateCommand.self, AdoptCommand.self, ConvertCommand.self,
             RewrapCommand.self, VerifyCommand.self,
-            StatusCommand.self, RunsCommand.self, RunCommand.self, KeyringCommand.self, RootCommand.self, BackupCommand.self,
+            StatusCommand.self, RunsCommand.self, RunCommand.self, KeyringCommand.self, RootCommand.self,
+            BackupCommand.self,
             ScheduleCommand.self, SealCommand.self, OpenCommand.self, RecoverCommand.self, VersionCommand.self,
         ]
     )

@@ -25,6 +25,8 @@ protocol BackupEngine: Sendable {
     /// Makes what is to be stored, or the program whose output it is.
     ///
     /// - Parameter staging: A file name beside the target, for what cannot be streamed.
+    /// - Returns: The file, or the program.
+    /// - Throws: ``BackupError``, or ``StorageError``.
     func produce(staging: String) async throws -> Produce
 
     /// Whether a backup can begin so.

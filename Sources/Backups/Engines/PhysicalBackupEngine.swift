@@ -34,7 +34,8 @@ struct PhysicalBackupEngine: BackupEngine {
             "--pgdata=-", "--format=tar", "--wal-method=fetch", "--checkpoint=fast", "--manifest-checksums=SHA256",
             "--no-password",
         ]
-        return .program(try await programs("pg_basebackup").program("pg_basebackup", arguments, environment: environment))
+        return .program(
+            try await programs("pg_basebackup").program("pg_basebackup", arguments, environment: environment))
     }
 
     func isBeginning(_ head: [UInt8]) -> Bool {

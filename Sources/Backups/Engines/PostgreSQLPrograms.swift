@@ -16,6 +16,7 @@ struct PostgreSQLPrograms: Sendable {
     ///   - server: The server's major version.
     ///   - exactly: Whether a newer version will not do, as for a copy of the server's files.
     ///   - environment: Where to look.
+    /// - Returns: The programs.
     /// - Throws: ``BackupError`` with `providerProgramMissing` or `providerProgramTooOld`.
     static func find(
         _ needed: String, server: Int, exactly: Bool = false, environment: [String: String]
@@ -31,7 +32,8 @@ struct PostgreSQLPrograms: Sendable {
         throw BackupError(
             .providerProgramTooOld,
             "\(needed) \(newest.version) does not suit the server, which has version \(server)",
-            hint: "Install the programs of PostgreSQL \(server); on Debian: apt-get install postgresql-client-\(server).")
+            hint:
+                "Install the programs of PostgreSQL \(server); on Debian: apt-get install postgresql-client-\(server).")
     }
 
     /// One of the programs.

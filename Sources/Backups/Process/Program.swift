@@ -21,7 +21,8 @@ struct Program: Sendable {
     static func find(_ name: String, environment: [String: String]) throws(BackupError) -> String {
         let named = (environment["PATH"] ?? "").split(separator: ":").map(String.init).filter { $0.hasPrefix("/") }
         let folders = named + ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"]
-        guard let found = folders.map({ $0 + "/" + name }).first(where: { (path: String) in access(path, X_OK) == 0 }) else {
+        guard let found = folders.map({ $0 + "/" + name }).first(where: { (path: String) in access(path, X_OK) == 0 })
+        else {
             throw BackupError(
                 .providerProgramMissing, "the program \(name) is not on PATH",
                 hint: "Install it; on Debian: apt-get install \(name == "age-keygen" ? "age" : name).")

@@ -1,7 +1,18 @@
 internal import Foundation
+internal import KeyModel
 
 /// Folders and what they can hold.
 enum Folder {
+    /// Makes a folder that nobody else can look into, unless it is there.
+    static func make(_ path: String) throws(BackupError) {
+        if mkdir(path, 0o700) != 0, errno != EEXIST { throw .system("make", path) }
+        var facts = stat()
+        guard stat(path, &facts) == 0 else { throw .system("look at", path) }
+        guard facts.st_mode & S_IFMT == S_IFDIR else {
+            throw BackupError(.storeUnavailable, "cannot keep backups in \(quoted(path)): it is no folder")
+        }
+    }
+
     /// Makes the name of a file durable.
     static func synchronize(of path: String) throws(BackupError) {
         let folder = URL(filePath: path).deletingLastPathComponent().path

@@ -17,7 +17,8 @@ final class ScratchCluster: Sendable {
         let data = scratch.path("data")
         let place = try Place(programs, data: data)
         let arguments = [
-            "--pgdata=\(data)", "--username=keyturn", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync",
+            "--pgdata=\(data)", "--username=keyturn", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8",
+            "--no-sync",
         ]
         let initdb = place.unprivileged(programs.program("initdb", arguments))
         return try await onThread { isCancelled in
@@ -73,12 +74,12 @@ final class ScratchCluster: Sendable {
         func quote(_ text: String) -> String {
             "'" + text.flatMap { $0 == "'" || $0 == "\\" ? ["\\", $0] : [$0] } + "'"
         }
-        return "host=\(quote(socket)) dbname=\(quote(database)) user=\(quote(user)) passfile=/dev/null"
+        return "host=\(quote(socket)) dbname=\(quote(database)) user=\(quote(user)) passfile=\(quote(socket + "/none"))"
     }
 
     /// The variables by which programs reach it.
     func environment(database: String?) -> [String: String] {
-        var variables = ["PGHOST": socket, "PGUSER": user, "PGPASSFILE": "/dev/null"]
+        var variables = ["PGHOST": socket, "PGUSER": user, "PGPASSFILE": socket + "/none"]
         variables["PGDATABASE"] = database
         return variables
     }

@@ -86,7 +86,7 @@ final class DirectoryLock: Sendable {
     /// - Throws: ``BackupError`` with `callerPolicyForbids` while another process holds it, or `storeUnavailable`.
     init(taking directory: String) throws(BackupError) {
         self.directory = directory
-        if mkdir(directory, 0o700) != 0, errno != EEXIST { throw .system("make", directory) }
+        try Folder.make(directory)
         file = try Descriptor(directory + "/.lock", O_RDWR | O_CREAT)
         guard flock(file.number, LOCK_EX | LOCK_NB) == 0 else {
             throw BackupError(

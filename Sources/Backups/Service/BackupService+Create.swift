@@ -123,8 +123,9 @@ extension BackupService {
 
     func enlist(_ manifest: BackupManifest, isPinned: Bool) async throws -> BackupEntry {
         let record = try await control.write { session in
-            // A run that was cancelled meanwhile leaves a good backup all the same.
-            try session.insertBackup { id in
+            // A run that was cancelled meanwhile leaves a good backup all the same; a key that was destroyed does not.
+            try Self.refuseDestroyed(manifest, in: session)
+            return try session.insertBackup { id in
                 var record = try manifest.record(id)
                 record.isPinned = isPinned
                 return record
@@ -132,6 +133,15 @@ extension BackupService {
         }
         seams.reached(.backupListed)
         return BackupEntry(record, isPresent: isPresent(record))
+    }
+
+    private static func refuseDestroyed(_ manifest: BackupManifest, in session: ControlSession) throws {
+        let versions = try session.keyrings().flatMap(\.keyring.versions)
+        let gone = versions.filter { $0.state == .destroyed && manifest.keyIDs.contains($0.id.description) }
+        guard let first = gone.first else { return }
+        throw BackupError(
+            .dataKeyringMissing, "backup \(quoted(manifest.uri)) needs key \(first.id), which is destroyed",
+            hint: "Make another one; this one may hold values that nothing opens any more.")
     }
 
     private func create(

@@ -44,6 +44,7 @@ extension BackupService {
     /// Removes the backups that retention lets go.
     ///
     /// - Parameter isDryRun: Whether only what would go is said.
+    /// - Returns: What went, what stays, and why.
     /// - Throws: ``BackupError``, or ``StorageError``.
     package func prune(isDryRun: Bool = false) async throws -> PruneResult {
         let lock = try DirectoryLock(taking: declaration.directory)

@@ -189,7 +189,8 @@ extension BackupService {
 
     private func proveByRestoring(
         _ manifest: inout BackupManifest, _ stored: StoredFile, _ scratch: ScratchFolder,
-        _ withRestored: (@escaping @Sendable (any StorageEngine) async throws -> Examination) async throws -> Examination
+        _ withRestored: (@escaping @Sendable (any StorageEngine) async throws -> Examination) async throws ->
+            Examination
     ) async throws {
         let root = try await rootKey(of: manifest, stored)
         defer { root?.remove() }

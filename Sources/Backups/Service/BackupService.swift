@@ -137,6 +137,7 @@ package struct BackupService: Sendable {
     }
 
     func room(for engine: any BackupEngine) async throws -> RoomReport {
+        try Folder.make(declaration.directory)
         let room = try await engine.room()
         return RoomReport(
             database: room.database, log: room.log, directory: declaration.directory, needed: room.target,

@@ -22,8 +22,15 @@ package struct Examination: Hashable, Codable, Sendable {
     package var findings: [String] = []
     /// Columns with ciphertext that nobody declared, with the number of such values.
     package var undeclared: [String: Int64] = [:]
+    /// Those of them that no key in the copy accounts for.
+    package var unknown: [String: Int64] = [:]
+    /// Tables and columns that were not, or not wholly, looked through.
+    package var unread: [String] = []
     /// Whether every value of the copy was looked at.
     package var isWhole = false
+
+    /// Values that lie under a key.
+    package func values(under key: String) -> Int64 { usage[key] ?? 0 }
 
     /// Makes an examination that has looked at the keyring alone.
     package init(

@@ -20,11 +20,12 @@ package struct DatabaseExaminer: Sendable {
     ///   `keyNotUnwrapped` where a key does not unwrap or its canary does not open, or ``StorageError``.
     package func examine(_ engine: any StorageEngine, opensValues: Bool) async throws -> Examination {
         let control = ControlStore(engine: engine)
-        guard let instance = try await control.read({ session in
-            guard try session.schemaVersion() > 0 else { return InstanceRecord?.none }
-            try session.refuseNewerSchema()
-            return try session.instance()
-        })
+        guard
+            let instance = try await control.read({ session in
+                guard try session.schemaVersion() > 0 else { return InstanceRecord?.none }
+                try session.refuseNewerSchema()
+                return try session.instance()
+            })
         else {
             throw ControlStoreError(.storeSchemaState, "there are no tables of Keyturn in it")
         }
@@ -116,10 +117,13 @@ package struct DatabaseExaminer: Sendable {
             let scan = UndeclaredScan(control: control, rings: rings, byteBudget: .max)
             guard let discovery = try await scan.run(interrupt: Interrupt()) else { return }
             for finding in discovery.findings {
-                found.undeclared[finding.column] = finding.shapes.values.reduce(0, +)
+                let (all, ours) = (finding.shapes.values.reduce(0, +), finding.keys.values.reduce(0, +))
+                found.undeclared[finding.column] = all
+                if all > ours { found.unknown[finding.column] = all - ours }
                 for (key, values) in finding.keys { found.usage[key, default: 0] += values }
             }
-            found.isWhole = discovery.partlyRead.isEmpty && discovery.unreadable.isEmpty
+            found.unread = discovery.partlyRead + discovery.unreadable
+            found.isWhole = found.unread.isEmpty
         }
     }
 }

@@ -257,7 +257,8 @@ struct Planner: Sendable {
         }
         if record.keyring.policy.backup == .required, request.urgency == .routine {
             warnings.append(
-                "the run waits before its first change until a verified backup of it is made (\"keyturn backup create --run N\")")
+                "the run waits before its first change until a verified backup of it is made (\"keyturn backup create --run N\")"
+            )
         }
         if record.keyring.policy.backup == .optional { warnings.append("no backup is made: the policy says optional") }
         for plan in plans where plan.wouldQuarantine > 0 {

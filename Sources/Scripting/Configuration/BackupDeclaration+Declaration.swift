@@ -63,7 +63,8 @@ extension BackupDeclaration {
         guard let texts = try fields.texts("recipient", orOne: true) else {
             throw fields.place.error(
                 "\"recipient\" is missing",
-                hint: "Name the public half of a key that age-keygen has made, or \"none\" to leave backups unencrypted.")
+                hint:
+                    "Name the public half of a key that age-keygen has made, or \"none\" to leave backups unencrypted.")
         }
         if texts == ["none"] { return [] }
         for text in texts {
@@ -93,7 +94,9 @@ extension BackupDeclaration {
 
     /// Bytes a second, as a number or as `"50MB"`.
     private static func rate(_ fields: Fields) throws(ScriptingError) -> Int64? {
-        guard case .string(let text)? = fields["rate"] else { return try fields.count("rate").map { Int64(clamping: $0) } }
+        guard case .string(let text)? = fields["rate"] else {
+            return try fields.count("rate").map { Int64(clamping: $0) }
+        }
         let units: [(String, Int64)] = [("kB", 1000), ("MB", 1_000_000), ("GB", 1_000_000_000)]
         for (unit, factor) in units where text.hasSuffix(unit) {
             let (product, overflow) = (Int64(text.dropLast(2)) ?? 0).multipliedReportingOverflow(by: factor)

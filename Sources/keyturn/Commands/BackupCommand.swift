@@ -22,7 +22,8 @@ struct BackupCommand: AsyncParsableCommand {
 struct BackupCreateCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
         commandName: "create", abstract: "Make a backup, prove it, and list it.",
-        discussion: "Nothing is listed unless every step succeeded. With --run it is the backup before or after that run."
+        discussion:
+            "Nothing is listed unless every step succeeded. With --run it is the backup before or after that run."
     )
 
     @OptionGroup var global: GlobalOptions
