@@ -47,7 +47,9 @@ package struct Call: Sendable {
     package var named: [String: FrameValue]
     /// How far a change of state is confirmed beforehand.
     package var confirmation: Confirmation
-    /// Descriptors that the caller hands over, for what may not pass in a frame: exported and imported keys. Owned by the callee.
+    /// Descriptors that the caller hands over, for what may not pass in a frame: exported and imported keys.
+    ///
+    /// The callee owns them.
     package var descriptors: [Int32]
 
     /// Makes a call.
