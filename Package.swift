@@ -188,6 +188,15 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
+        // Runs the built executable, with the programs that backups are made by.
+        .testTarget(
+            name: "BackupsTests",
+            dependencies: [
+                "Backups", "ControlStore", "KeyModel", "PostgreSQLTesting", "ToolTesting", "keyturn", "keyturn-lua",
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ],
+            swiftSettings: strict
+        ),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: strict),
         // Runs the built executable against real files.
         .testTarget(

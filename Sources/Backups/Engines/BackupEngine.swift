@@ -90,13 +90,8 @@ extension BackupEngine {
             let running = try program.start(
                 input: reading, output: try output ?? Descriptor("/dev/null", O_WRONLY))
             reading.close()
-            do { try stored.pour(into: writing, isCancelled: isCancelled) } catch let error as BackupError {
-                // A consumer that has given up knows better than the one whose pipe it broke.
-                guard error.code == .storeUnavailable || error.code == .providerProgramFailed else { throw error }
-                writing.close()
-                try running.succeed(within: stored.patience)
-                throw error
-            }
+            // One that stops reading early and succeeds had enough; what is stored was compared to its end before.
+            do { try stored.pour(into: writing, isCancelled: isCancelled) } catch is ReaderGone { writing.close() }
             try running.succeed(within: stored.patience)
         }
     }

@@ -119,7 +119,7 @@ struct LogicalBackupEngine: BackupEngine {
                 collected.with { $0 = result }
                 isDone.set()
             }
-            try stored.pour(into: feeding, isCancelled: isCancelled)
+            do { try stored.pour(into: feeding, isCancelled: isCancelled) } catch is ReaderGone { feeding.close() }
             try running.succeed(within: stored.patience)
             while !isDone.isSet { poll(nil, 0, 5) }
             return try collected.with { $0 }?.get() ?? ""

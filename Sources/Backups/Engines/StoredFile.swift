@@ -65,6 +65,7 @@ struct StoredFile: Sendable {
     private func finish(_ age: RunningProgram) throws {
         do { try age.succeed(within: .seconds(24 * 3600)) } catch {
             guard error.code == .providerProgramFailed else { throw error }
+            if error.message.contains("(signal \(SIGPIPE))") { throw ReaderGone() }
             guard error.message.contains("identit") else { throw damaged(error.message) }
             throw BackupError(
                 .keyIdentityMissing, "cannot open backup \(quoted(path)): \(error.message)",

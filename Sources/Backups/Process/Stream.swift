@@ -80,6 +80,7 @@ struct Stream {
             let part = UnsafeRawBufferPointer(rebasing: rest)
             let count = Foundation.write(target.number, part.baseAddress, part.count)
             if count < 0, errno == EINTR { continue }
+            if count < 0, errno == EPIPE { throw ReaderGone() }
             guard count > 0 else { throw BackupError.system("write", targetName) }
             rest = rest.dropFirst(count)
         }
@@ -95,6 +96,9 @@ struct Stream {
         }
     }
 }
+
+/// Whoever was to read has stopped, whether it had enough or gave up: its exit status tells.
+struct ReaderGone: Error {}
 
 /// SHA-256 over a stream.
 final class Hash {
