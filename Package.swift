@@ -80,7 +80,7 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
-        .target(name: "Terminal", dependencies: ["Frames"], swiftSettings: strict),
+        .target(name: "Terminal", dependencies: ["Frames", "KeyModel"], swiftSettings: strict),
         .executableTarget(
             name: "keyturn-lua", dependencies: ["CLua"], path: "Sources/LuaWorker",
             cSettings: [
