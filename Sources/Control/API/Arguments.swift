@@ -128,13 +128,24 @@ package struct Arguments: Sendable {
     ) throws(ControlError) -> FrameValue {
         if parameter.takesRest { return value }
         switch (parameter.kind, value) {
-        case (.any, _), (.truth, .bool), (.number, .integer), (.number, .double), (.map, .map), (.text, .string),
+        case (.any, _), (.bytes, .string), (.bytes, .binary), (.truth, .bool), (.number, .integer), (.number, .double),
+            (.map, .map), (.text, .string),
             (.keyring, .string), (.provider, .string), (.column, .string):
             return value
+        // A key or a name may well be written as a number.
+        case (.text, .integer(let number)), (.bytes, .integer(let number)): return .string(String(number))
+        case (.texts, .integer(let number)): return .array([.string(String(number))])
         case (.map, .array(let empty)) where empty.isEmpty: return .map([:])
         case (.texts, .string), (.columns, .string): return .array([value])
         case (.texts, .array(let list)), (.columns, .array(let list)):
-            if list.allSatisfy({ if case .string = $0 { true } else { false } }) { return value }
+            let texts = list.compactMap { element -> FrameValue? in
+                switch element {
+                case .string: element
+                case .integer(let number) where parameter.kind == .texts: .string(String(number))
+                default: nil
+                }
+            }
+            if texts.count == list.count { return .array(texts) }
         case (.integer(let range), .integer(let number)): if range.contains(number) { return value }
         case (.integer(let range), .double(let number)):
             if let whole = Int64(exactly: number), range.contains(whole) { return .integer(whole) }

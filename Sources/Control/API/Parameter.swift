@@ -6,6 +6,8 @@ package struct Parameter: Sendable {
     package enum Kind: Hashable, Sendable {
         /// Text.
         case text
+        /// Text, or bytes that are none.
+        case bytes
         /// A whole number, within bounds.
         case integer(ClosedRange<Int64>)
         /// A number.
@@ -76,6 +78,7 @@ package struct Parameter: Sendable {
     package var kindText: String {
         switch kind {
         case .text: "text"
+        case .bytes: "text or bytes"
         case .integer(let range) where range == Int64.min...Int64.max: "whole number"
         case .integer(let range) where range.upperBound == .max: "whole number, at least \(range.lowerBound)"
         case .integer(let range): "whole number from \(range.lowerBound) to \(range.upperBound)"

@@ -21,7 +21,7 @@ extension API {
                 example: "columns.seal(\"data_source.password\", secret, \"42\")",
                 parameters: [
                     .required("column", .column, "the column"),
-                    .required("value", .text, "the value", isSensitive: true), row, base64,
+                    .required("value", .bytes, "the value", isSensitive: true), row, base64,
                 ],
                 result: "value and encoding", errors: ["keyNotActive", "keySealsExhausted", "callerRequestInvalid"],
                 role: .operator
@@ -35,7 +35,8 @@ extension API {
                 example: "columns.open{column = \"data_source.password\", key = \"42\", stored = true}.value",
                 parameters: [
                     .required("column", .column, "the column"),
-                    .optional("value", .text, "the sealed value; default: the one that stands in the row"), row, base64,
+                    .optional("value", .bytes, "the sealed value; default: the one that stands in the row"), row,
+                    base64,
                     .optional("stored", .truth, "open the value that stands in the row"),
                 ],
                 result: "value and encoding; nothing where the row has no value",
@@ -85,6 +86,7 @@ extension Arguments {
 
     /// The bytes of `value`.
     fileprivate func value() throws(ControlError) -> Bytes {
+        if case .binary(let bytes)? = self["value"] { return bytes }
         let text = try required("value")
         guard truth("base64") else { return Bytes(text.utf8) }
         guard let decoded = Data(base64Encoded: text) else {
