@@ -50,11 +50,22 @@ extension ControlSession {
 
     /// Makes sure, inside a writing transaction, that the lease is still ours.
     ///
-    /// - Throws: ``ControlStoreError`` with `storeLeaseLost`.
+    /// - Throws: ``ControlStoreError`` with `storeLeaseLost`, or `storeSetBack` where the database is older than what it
+    ///   has told before: the server failed over to one that had not heard everything.
     package func checkLease(_ lease: Lease) throws {
         let rows = try storage.query(
-            "SELECT epoch FROM \(control: "leases") WHERE name = 'engine' \(storage.sharedRowLock)"
+            """
+            SELECT epoch, (SELECT epoch FROM \(control: "instance")) FROM \(control: "leases") WHERE name = 'engine'
+            \(storage.sharedRowLock)
+            """
         )
+        if let row = rows.first, case let present = try row.integer(1), present < lease.leastEpoch {
+            throw ControlStoreError(
+                .storeSetBack,
+                "cannot go on: the database stands at epoch \(present), this node has seen \(lease.leastEpoch)",
+                hint: "If it was restored or failed over on purpose, run \"keyturn recover\"; until then only opening works."
+            )
+        }
         guard try rows.first?.integer(0) == lease.epoch else { throw leaseLost }
     }
 

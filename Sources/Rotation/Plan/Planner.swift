@@ -174,8 +174,9 @@ struct Planner: Sendable {
         isAdopting: Bool
     ) async throws -> ColumnPlan {
         let cipher = try ColumnCipher(
-            column: inspection.column, keyring: keyring, namespace: instance.namespace, isAdopting: isAdopting,
-            readsBack: inspection.readsBack, from: source
+            column: inspection.column, keyring: keyring.fitted(to: inspection.description),
+            namespace: instance.namespace, isAdopting: isAdopting, readsBack: inspection.readsBack,
+            from: source.map { ($0.fitted(to: inspection.description), $1) }
         )
         var tally = SampleTally()
         let clock = ContinuousClock()

@@ -123,7 +123,7 @@ struct FenceText {
         let form = shape.form == .blob ? "blob" : "text"
         return """
             CREATE OR REPLACE TRIGGER \(name) AFTER \(event.rawValue.uppercased()) ON \(shape.table) FOR EACH ROW
-            WHEN (\(changed) AND NOT keyturn.admits(\(columnID), '\(form)', \(shape.bytes(of: new))))
+            WHEN (\(changed) AND NOT keyturn.admits(\(columnID), '\(form)', \(shape.guardedBytes(of: new))))
             EXECUTE FUNCTION \(Self.function(columnID: columnID))()
             """
     }
