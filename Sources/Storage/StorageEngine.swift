@@ -124,7 +124,9 @@ package enum LockedRows: Sendable {
 
 extension StorageSession {
     /// Replaces values as ``swap(_:in:_:)`` does, and waits for rows that are locked.
-    package func swap(_ swaps: [Swap], in target: ColumnTarget) throws -> [Bool] { try swap(swaps, in: target, .awaited) }
+    package func swap(_ swaps: [Swap], in target: ColumnTarget) throws -> [Bool] {
+        try swap(swaps, in: target, .awaited)
+    }
 }
 
 /// Types of the control schema's columns.

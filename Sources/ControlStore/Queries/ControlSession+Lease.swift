@@ -59,13 +59,7 @@ extension ControlSession {
             \(storage.sharedRowLock)
             """
         )
-        if let row = rows.first, case let present = try row.integer(1), present < lease.leastEpoch {
-            throw ControlStoreError(
-                .storeSetBack,
-                "cannot go on: the database stands at epoch \(present), this node has seen \(lease.leastEpoch)",
-                hint: "If it was restored or failed over on purpose, run \"keyturn recover\"; until then only opening works."
-            )
-        }
+        if let row = rows.first { try refuse(try row.integer(1), olderThan: lease) }
         guard try rows.first?.integer(0) == lease.epoch else { throw leaseLost }
     }
 
@@ -76,7 +70,10 @@ extension ControlSession {
         let changed = try storage.execute(
             "UPDATE \(control: "leases") SET expires_at = \(expiry) WHERE name = 'engine' AND epoch = \(lease.epoch)"
         )
-        guard changed == 1 else { throw leaseLost }
+        guard changed == 1 else {
+            if let present = try instance() { try refuse(present.epoch, olderThan: lease) }
+            throw leaseLost
+        }
         return Lease(holder: lease.holder, node: lease.node, epoch: lease.epoch, expiresAt: expiry)
     }
 
@@ -86,6 +83,16 @@ extension ControlSession {
     package func release(_ lease: Lease, now: Timestamp) throws {
         try storage.execute(
             "UPDATE \(control: "leases") SET expires_at = \(now) WHERE name = 'engine' AND epoch = \(lease.epoch)"
+        )
+    }
+
+    private func refuse(_ epoch: Int64, olderThan lease: Lease) throws {
+        guard epoch < lease.leastEpoch else { return }
+        throw ControlStoreError(
+            .storeSetBack,
+            "cannot go on: the database stands at epoch \(epoch), this node has seen \(lease.leastEpoch)",
+            hint:
+                "If it was restored or failed over on purpose, run \"keyturn recover\"; until then only opening works."
         )
     }
 

@@ -80,7 +80,8 @@ struct UndeclaredScan: Sendable {
     }
 
     private func look(
-        through target: ColumnTarget, _ column: ColumnDescription, _ interrupt: Interrupt, into discovery: inout Discovery
+        through target: ColumnTarget, _ column: ColumnDescription, _ interrupt: Interrupt,
+        into discovery: inout Discovery
     ) async throws -> Bool {
         var finding: Discovery.Finding?
         var cursor: RowKey?

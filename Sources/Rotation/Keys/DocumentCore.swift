@@ -74,7 +74,9 @@ extension StoredValue {
             let last = bytes.lastIndex(where: { !isSpace($0) }), last > first, bytes[last] == quote
         else { return self }
         let content = bytes[(first + 1)..<last]
-        guard content.contains(UInt8(ascii: "\\")) else { return content.contains(quote) ? self : .text(Bytes(content)) }
+        guard content.contains(UInt8(ascii: "\\")) else {
+            return content.contains(quote) ? self : .text(Bytes(content))
+        }
         let decoded = try? JSONSerialization.jsonObject(with: Data(bytes), options: .fragmentsAllowed) as? String
         return decoded.map { .text(Bytes($0.utf8)) } ?? self
     }

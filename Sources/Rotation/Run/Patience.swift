@@ -54,7 +54,8 @@ final class Patience: Sendable {
         }
         guard now - since < limit else {
             throw StorageError(
-                .storeUnavailable, "\(error.message); waited \(limit) for it to come back", hint: error.hint, cause: error)
+                .storeUnavailable, "\(error.message); waited \(limit) for it to come back", hint: error.hint,
+                cause: error)
         }
         guard !interrupt.isSet else { throw error }
         try await Task.sleep(for: pause)

@@ -95,7 +95,8 @@ extension Runner {
             let known = try session.progress(of: run.id)
             // A commit whose answer was lost is repeated, and must not count twice.
             let isBegun = known.contains {
-                $0.columnID == next.columnID && $0.phase == next.phase && $0.sweep == next.sweep && $0.counts == RowCounts()
+                $0.columnID == next.columnID && $0.phase == next.phase && $0.sweep == next.sweep
+                    && $0.counts == RowCounts()
             }
             try session.clearQuarantine(run: run.id, column: last.columnID)
             try session.save(next, run: run.id)

@@ -56,7 +56,8 @@ extension PostgreSQLSession {
     }
 
     /// Locks the rows of swaps and leaves out those that another transaction has locked, or that are gone.
-    private func locked(_ swaps: [(index: Int, swap: Swap)], _ shape: ColumnShape) throws -> [(index: Int, swap: Swap)] {
+    private func locked(_ swaps: [(index: Int, swap: Swap)], _ shape: ColumnShape) throws -> [(index: Int, swap: Swap)]
+    {
         let text = """
             SELECT keyturn_i FROM \(shape.unnested()) JOIN \(shape.table) ON \(shape.joined(to: "keyturn_rows"))
             FOR NO KEY UPDATE OF \(shape.tableName) SKIP LOCKED

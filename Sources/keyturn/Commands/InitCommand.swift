@@ -35,7 +35,9 @@ struct InitCommand: InstanceCommand {
 
     func validate() throws {
         if join == (rootKey == nil) { throw ValidationError("give --join and --root-key together, or neither") }
-        if join, namespace != nil { throw ValidationError("the namespace of an instance is fixed; leave --namespace out") }
+        if join, namespace != nil {
+            throw ValidationError("the namespace of an instance is fixed; leave --namespace out")
+        }
     }
 
     func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
@@ -63,10 +65,13 @@ struct InitCommand: InstanceCommand {
                         ("configuration", made.configuration),
                         ("namespace", made.namespace), ("root key", made.rootKey),
                     ]),
-                    .lines(join ? [] : [
-                        "Without root.key nothing opens any more, backups included. Export a copy and keep it elsewhere:",
-                        "  keyturn root export --passphrase --to root.key.age --instance \(directory.path)",
-                    ]),
+                    .lines(
+                        join
+                            ? []
+                            : [
+                                "Without root.key nothing opens any more, backups included. Export a copy and keep it elsewhere:",
+                                "  keyturn root export --passphrase --to root.key.age --instance \(directory.path)",
+                            ]),
                 ]
             )
         )
