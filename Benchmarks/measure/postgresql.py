@@ -135,18 +135,28 @@ def rotate(subject, rows):
 
 
 class Size:
-    """Watches how large the table gets, with its indexes and what stands out of line."""
+    """Watches how large the table gets on disk, with its indexes and what stands out of line.
+
+    The files are looked at, not the server: a query has a snapshot, which is what keeps room from being used again.
+    """
 
     def __init__(self, subject):
-        self.connection = subject.cluster.connect(subject.name)
+        self.folder = subject.cluster.data
+        query = """
+            SELECT pg_relation_filepath(oid) FROM pg_class WHERE oid = 't'::regclass
+                OR oid = (SELECT reltoastrelid FROM pg_class WHERE oid = 't'::regclass)
+                OR oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = 't'::regclass
+                    OR indrelid = (SELECT reltoastrelid FROM pg_class WHERE oid = 't'::regclass))
+        """
+        self.files = [self.folder / path for (path,) in subject.cluster.run(subject.name, query)]
         self.before = self.peak = self.look()
         self.is_over = threading.Event()
         self.thread = threading.Thread(target=self.watch)
 
     def look(self):
-        with self.connection.cursor() as cursor:
-            cursor.execute("SELECT pg_total_relation_size('t')")
-            return cursor.fetchone()[0]
+        """The bytes of all files: those of a relation are its number, perhaps with a suffix."""
+        found = (part for file in self.files for part in (file, *file.parent.glob(f"{file.name}[._]*")))
+        return sum(part.stat().st_size for part in found if part.exists())
 
     def watch(self):
         while not self.is_over.wait(0.1):
@@ -160,7 +170,6 @@ class Size:
         self.is_over.set()
         self.thread.join()
         self.peak = max(self.peak, self.look())
-        self.connection.close()
 
     @property
     def growth(self):

@@ -63,8 +63,8 @@ extension EndToEndPostgreSQL {
                 "id smallint, other text DEFAULT 'Ä', PRIMARY KEY (id, other)"
             ),
             ("jsonb", "to_jsonb('text ' || id)", "id integer PRIMARY KEY"),
-            ("jsonb", #"('{"b":[1,  2.50],"a" : "' || id || '","a":"\\u00e4\\""}')::jsonb"#, "id integer PRIMARY KEY"),
-            ("json", #"(' { "b" : [1,  2.50],"a" : "' || id || '\\u00e4","a":null}')::json"#, "id integer PRIMARY KEY"),
+            ("jsonb", #"('{"b":[1,  2.50],"a" : "' || id || '","a":"\u00e4\""}')::jsonb"#, "id integer PRIMARY KEY"),
+            ("json", #"(' { "b" : [1,  2.50],"a" : "' || id || '\u00e4","a":null}')::json"#, "id integer PRIMARY KEY"),
             ("document", "jsonb_build_object('number', id)", "id integer PRIMARY KEY"),
         ])
         func everyKindOfColumnKeepsItsValues(type: String, value: String, key: String) async throws {

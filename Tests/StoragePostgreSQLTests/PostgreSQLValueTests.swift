@@ -11,9 +11,9 @@ struct PostgreSQLValueTests {
         try await withScratchPostgreSQL { database, engine in
             try database.application.run(
                 """
-                CREATE TABLE t (id int PRIMARY KEY, c text); INSERT INTO t SELECT i, 'v' || i FROM generate_series(1, 5) AS i;
-                BEGIN; UPDATE t SET c = 'theirs' WHERE id IN (2, 4)
+                CREATE TABLE t (id int PRIMARY KEY, c text); INSERT INTO t SELECT i, 'v' || i FROM generate_series(1, 5) AS i
                 """)
+            try database.application.run("BEGIN; UPDATE t SET c = 'theirs' WHERE id IN (2, 4)")
             let swaps = (1...6).map { Swap($0, "v\($0)", "new") }
             let begun = ContinuousClock.now
             let hits = try await engine.write { try $0.swap(swaps, in: .plain(), .skipped) }
