@@ -132,7 +132,7 @@ let package = Package(
         .testTarget(
             name: "StorageTests",
             dependencies: [
-                "KeyModel", "PluginKit", "Storage", "StorageSQLite", "StorageTesting",
+                "KeyModel", "PluginKit", "Storage", "StorageSQLite", "StorageTesting", "ToolTesting",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict
