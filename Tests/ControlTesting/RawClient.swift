@@ -63,11 +63,12 @@ package final class RawClient: Sendable {
         }
     }
 
-    /// Says hello as clients of ours do.
+    /// Says hello as clients of ours do, and waits to be let in.
     ///
-    /// - Throws: ``FrameError``.
+    /// - Throws: ``FrameError``, or a POSIX error where it is not let in.
     package func greet() async throws {
         try await send(ClientMessage.hello(version: Wire.version, SessionHello(way: .call, isInteractive: false)).frame)
+        guard try await messages(atMost: 1) == [.hello(version: Wire.version)] else { throw POSIXError(.ECONNREFUSED) }
     }
 
     /// Asks for something.

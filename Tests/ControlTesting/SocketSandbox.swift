@@ -38,6 +38,11 @@ package final class SocketSandbox: Sendable {
         }
     }
 
+    /// Looks at the socket.
+    ///
+    /// - Throws: ``ControlError`` for a path that is too long.
+    package func connector() throws -> SocketConnector { SocketConnector(path: try SocketPath(path)) }
+
     /// Opens a session.
     ///
     /// - Throws: ``ControlError`` where there is none to be had.

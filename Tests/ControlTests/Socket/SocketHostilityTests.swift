@@ -48,7 +48,6 @@ struct SocketHostilityTests {
             #expect(failure(try await stranger.messages())?.codeName == "internalProtocol")
             let guest = try RawClient(to: sandbox.path)
             try await guest.greet()
-            #expect(try await guest.messages(atMost: 1) == [.hello(version: Wire.version)])
             await guest.send(head)
             #expect(failure(try await guest.messages())?.codeName == "internalProtocol")
         }
@@ -138,7 +137,6 @@ struct SocketHostilityTests {
             #expect(pipe(&ends) == 0)
             let client = try RawClient(to: sandbox.path)
             try await client.greet()
-            _ = try await client.messages(atMost: 1)
             let handed = [Int32](repeating: ends[1], count: count)
             try await client.send(ClientMessage.request(id: 1, .describe, descriptors: 0).frame, descriptors: handed)
             close(ends[1])
@@ -154,7 +152,6 @@ struct SocketHostilityTests {
         try await surviving { sandbox, server in
             let client = try RawClient(to: sandbox.path)
             try await client.greet()
-            _ = try await client.messages(atMost: 1)
             let request = ClientMessage.request(id: 1, .call(Call("wait")), descriptors: 0).frame
             for _ in 0..<3 { try await client.send(request, descriptors: [0, 0, 0, 0, 0, 0]) }
             _ = try await client.messages()
@@ -172,7 +169,7 @@ struct SocketHostilityTests {
             try await slow.request(1, .call(Call("print", [20_000])))
             #expect(await eventually { service.count(of: "ended") == 1 })
             // It finds what fitted, how much is missing, and the result.
-            slow.finish()
+            try await slow.send(ClientMessage.close.frame)
             let messages = try await slow.messages()
             let outputs = messages.count { if case .event(_, .output) = $0 { true } else { false } }
             let notes = messages.compactMap { if case .event(_, .note(let text)) = $0 { text } else { nil } }

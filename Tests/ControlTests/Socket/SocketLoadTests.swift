@@ -76,7 +76,6 @@ import Testing
         for _ in 0..<300 {
             let client = try RawClient(to: sandbox.path)
             try await client.greet()
-            #expect(try await client.messages(atMost: 1) == [.hello(version: Wire.version)])
             clients.append(client)
         }
         let memory = try probe.peakKibibytes() - before
@@ -153,9 +152,8 @@ import Testing
         let sandbox = try SocketSandbox()
         chmod(sandbox.folder, 0o777)
         // The socket's directory is root's, the daemon is not.
-        let squatter = try ProbeProcess.listeningAsNobody(sandbox.path)
-        #expect(await eventually { FileManager.default.fileExists(atPath: sandbox.path) })
-        try await Task.sleep(for: .milliseconds(200))
+        let squatter = try await ProbeProcess.squatting(at: sandbox)
+        #expect(await eventually { (try? sandbox.connector().look()) == .somebody })
         let error = await #expect(throws: ControlError.self) { try await sandbox.channel() }
         #expect(error?.message.contains("of uid 65534, not the instance's daemon") == true)
         squatter.terminate()
@@ -239,14 +237,12 @@ final class ProbeProcess: Sendable {
     }
 
     /// A socket of the user nobody.
-    static func listeningAsNobody(_ path: String) throws -> Process {
+    static func squatting(at sandbox: SocketSandbox) async throws -> Process {
+        let copy = sandbox.folder + "/probe"
+        _ = try await run("/bin/cp", [try path(), copy])
         let process = Process()
         process.executableURL = URL(filePath: "/usr/bin/setpriv")
-        let script = """
-            import socket, sys, time
-            s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); time.sleep(60)
-            """
-        process.arguments = ["--reuid=65534", "--regid=65534", "--clear-groups", "python3", "-c", script, path]
+        process.arguments = ["--reuid=65534", "--regid=65534", "--clear-groups", copy, "squat", sandbox.path]
         try process.run()
         return process
     }
