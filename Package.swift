@@ -81,7 +81,10 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
-        .target(name: "Terminal", dependencies: ["Frames"], swiftSettings: strict),
+        // The only target that speaks HTTP.
+        .target(
+            name: "Webhooks", dependencies: ["Control", "ControlStore", "KeyModel"], swiftSettings: strict),
+        .target(name: "Terminal", dependencies: ["Frames", "KeyModel"], swiftSettings: strict),
         .executableTarget(
             name: "keyturn-lua", dependencies: ["CLua"], path: "Sources/LuaWorker",
             cSettings: [
@@ -92,9 +95,9 @@ let package = Package(
         .executableTarget(
             name: "keyturn",
             dependencies: [
-                "CProcess", "Control", "ControlStore", "Fernet", "KR1", "KeyModel", "PluginKit", "Providers",
+                "CProcess", "Control", "ControlStore", "Fernet", "Frames", "KR1", "KeyModel", "PluginKit", "Providers",
                 "Rotation",
-                "Scheduling", "Scripting", "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal",
+                "Scheduling", "Scripting", "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal", "Webhooks",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
