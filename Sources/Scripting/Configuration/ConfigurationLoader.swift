@@ -32,7 +32,7 @@ package struct ConfigurationLoader: Sendable {
         let worker = LuaWorker(path: try WorkerLocation.find(workerPath), time: limits.time + .milliseconds(500))
         let answer = try await worker.ask(
             [
-                "kind": "configure", "source": .binary(source.bytes), "chunkname": .string(source.name),
+                "kind": "configure", "sources": [.string(source.name), .binary(source.bytes)],
                 "limits": limits.frame,
             ],
             purpose: "reading \(source.name)")
