@@ -58,7 +58,7 @@ static void copy_field(lua_State *L, const char *name, char *to, size_t room) {
 /// stack of the thread: …, the error
 static void describe_raised(attempt *self) {
     lua_State *L = self->thread;
-    if (self->outcome.kind == NULL || strcmp(self->outcome.kind, "runtime") != 0) return;
+    if (L == NULL || self->outcome.kind == NULL || strcmp(self->outcome.kind, "runtime") != 0) return;
     if (self->status == LUA_YIELD || lua_type(L, -1) != LUA_TTABLE || !lua_checkstack(L, 4)) return;
     copy_field(L, "message", self->outcome.message, sizeof self->outcome.message);
     copy_field(L, "code", self->code, sizeof self->code);
@@ -335,7 +335,8 @@ static void evaluate(host *self, unpacker functions, const request *asked) {
     sandbox box;
     declarations declared;
     attempt attempt = {
-        .host = self, .box = &box, .asked = asked, .file = "", .wants_data = true, .answer = buffer_make(FRAME_LIMIT),
+        .host = self, .box = &box, .asked = asked, .file = "", .answer = buffer_make(FRAME_LIMIT),
+        .wants_data = strcmp(asked->word, "schedule") == 0,
     };
     request reading = *asked;
     reading.limits = reading_limits;

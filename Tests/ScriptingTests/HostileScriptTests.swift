@@ -187,7 +187,9 @@ struct HostileScriptTests {
         let chain = "local f = print for i = 1, 200000 do f = setmetatable({}, {__call = f}) end f()"
         let error = try #require(try await loadError(chain, limits: limits))
         #expect(error.code == .callerLimitExceeded)
-        #expect(error.message.contains("was killed"), "\(error.message)")
+        // A loaded machine may use up the time before the chain is called.
+        let says = error.message.contains("was killed") || error.message.contains("took too long")
+        #expect(says, "\(error.message)")
     }
 
     @Test func manyWorkersAtOnceDoNotDisturbEachOther() async throws {

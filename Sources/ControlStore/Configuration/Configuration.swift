@@ -16,7 +16,11 @@ package struct Configuration: Hashable, Sendable {
     package var columns: [ColumnDeclaration]
     /// The key providers other than the built-in `local`.
     package var providers: [ProviderDeclaration]
-    /// What was declared but does nothing yet, in words: `schedule "quarterly"`.
+    /// The hooks, in the order in which they were declared.
+    package var hooks: [HookDeclaration] = []
+    /// The schedules, in the order in which they were declared.
+    package var schedules: [ScheduleDeclaration] = []
+    /// What was declared but does nothing yet, in words: `role "viewer"`.
     package var inactive: [String]
 
     /// Makes a configuration.
