@@ -1,6 +1,9 @@
 #ifndef CPROCESS_H
 #define CPROCESS_H
 
+#include "CEvents.h"
+#include "CSocket.h"
+
 #include <spawn.h>
 
 /// What Swift cannot call itself: C functions with a variable number of arguments.

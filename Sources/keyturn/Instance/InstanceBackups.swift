@@ -23,25 +23,37 @@ private struct InstanceOpener: RestoredOpener {
     }
 }
 
-extension OpenInstance {
-    /// The service for this instance's backups.
+extension BackupService {
+    /// The service for an instance's backups, acting for somebody.
     ///
     /// - Throws: ``BackupError`` where the configuration declares none.
-    func backups() throws -> BackupService {
+    init(
+        control: ControlStore, configuration: Configuration, directory: InstanceDirectory, cores: CoreCatalogue,
+        providers: [Name: any KeyProvider], actor: String
+    ) throws {
         let (rootKey, environment) = (directory.rootKey, ProcessInfo.processInfo.environment)
-        let parts = try Parts()
-        return try BackupService(
+        let death = try DieAtPoint(environment: environment)
+        try self.init(
             control: control, declaration: configuration.backup, location: configuration.database,
             seams: BackupSeams(
-                opener: InstanceOpener(cores: parts.cores, providers: [try Name("local"): provider]),
-                copier: SQLiteFileCopier(), connect: { try await Parts.connect($0) },
-                reach: { try ProgramEnvironment.variables(of: $0) },
+                opener: InstanceOpener(cores: cores, providers: providers), copier: SQLiteFileCopier(),
+                connect: { try await Parts.connect($0) }, reach: { try ProgramEnvironment.variables(of: $0) },
                 escrow: { path, recipients in
                     try RootKeyEscrow(file: RootKeyFile(path: rootKey), environment: environment)
                         .export(to: path, recipients: recipients)
                 },
                 now: { Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) },
-                reached: { [death = parts.death] in death?.reached($0.rawValue) }, environment: environment,
-                actor: Parts.actor))
+                reached: { [death] in death?.reached($0.rawValue) }, environment: environment, actor: actor))
+    }
+}
+
+extension OpenInstance {
+    /// The service for this instance's backups.
+    ///
+    /// - Throws: ``BackupError`` where the configuration declares none.
+    func backups() throws -> BackupService {
+        try BackupService(
+            control: control, configuration: configuration, directory: directory, cores: try Parts().cores,
+            providers: [try Name("local"): provider], actor: Parts.actor)
     }
 }
