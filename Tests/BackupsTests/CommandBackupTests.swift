@@ -5,7 +5,8 @@ import ToolTesting
 extension BackupRuns {
     /// Backups that a program of the operator's own makes.
     struct Command {
-        private func archive(_ create: String, restore: String? = nil, timeout: String = "60s") async throws -> Archive {
+        private func archive(_ create: String, restore: String? = nil, timeout: String = "60s") async throws -> Archive
+        {
             let archive = try await Archive.adopted()
             try await archive.sandbox.writeProgram("#!/bin/sh\nset -e\n" + create, to: "create.sh")
             try await archive.sandbox.writeProgram("#!/bin/sh\ntest -s \"$KEYTURN_BACKUP_URI\"\n", to: "verify.sh")
@@ -38,8 +39,10 @@ extension BackupRuns {
         }
 
         @Test(arguments: [
-            ("exit 0", "dataDamaged"), ("echo done", "dataDamaged"), ("echo '{\"uri\":\"x\",\"bytes\":0}'", "dataDamaged"),
-            ("head -c 3000000 /dev/zero", "dataDamaged"), ("echo 'no room in the repository' >&2; exit 3", "providerProgramFailed"),
+            ("exit 0", "dataDamaged"), ("echo done", "dataDamaged"),
+            ("echo '{\"uri\":\"x\",\"bytes\":0}'", "dataDamaged"),
+            ("head -c 3000000 /dev/zero", "dataDamaged"),
+            ("echo 'no room in the repository' >&2; exit 3", "providerProgramFailed"),
             ("sleep 600 & wait", "providerTimedOut"),
         ])
         func oneThatDoesNotIsRefused(script: String, code: String) async throws {

@@ -45,7 +45,8 @@ struct RetentionTests {
     }
 
     @Test func pinsTheOpenRunAndAnOwedBackupHoldOthersBack() {
-        let all = [backup(1, daysAgo: 50, pinned: true), backup(2, daysAgo: 40, run: 7)]
+        let all =
+            [backup(1, daysAgo: 50, pinned: true), backup(2, daysAgo: 40, run: 7)]
             + (3...6).map { backup($0, daysAgo: 30 - $0) }
         #expect(going(all, keep: 2) == [2, 3, 4])
         #expect(going(all, keep: 2, openRun: 7) == [3, 4])

@@ -31,7 +31,8 @@ extension BackupRuns {
             _ = try await archive.sandbox.keyturn("rotate", "main", "--yes").expecting()
             try archive.execute("DELETE FROM secret WHERE id > 10")
             for arguments in [["app.db"], ["sqlite:app.db"], [archive.sandbox.path("app.db")]] {
-                let code = try await archive.code("backup", "restore", "1", "--identity", "id.txt", "--to", arguments[0])
+                let code = try await archive.code(
+                    "backup", "restore", "1", "--identity", "id.txt", "--to", arguments[0])
                 #expect(code == "callerTargetExists")
             }
             let other = try await archive.sandbox.keyturn(
@@ -85,7 +86,8 @@ extension BackupRuns {
                     "backup", "verify", "\(backup.id)", "--level", level, "--identity", "id.txt")
                 #expect(code == expected, "\(level)")
             }
-            #expect(try await archive.code("backup", "restore", "1", "--identity", "id.txt", "--to", "r.db") == expected)
+            #expect(
+                try await archive.code("backup", "restore", "1", "--identity", "id.txt", "--to", "r.db") == expected)
             #expect(!FileManager.default.fileExists(atPath: archive.sandbox.path("r.db")))
             let drill = try await archive.sandbox.keyturn("backup", "drill", "1", "--identity", "id.txt").expecting(1)
             #expect(drill.standardOutput.contains("failed"))
@@ -126,7 +128,9 @@ extension BackupRuns {
             let names = archive.files()
             #expect(!names.contains { $0.hasSuffix(".partial") || $0.hasPrefix(".keyturn-scratch") }, "\(names)")
             // One that died between its manifest and the catalogue is whole, and waits to be taken in.
-            let unlisted = names.filter { $0.hasSuffix(".db.age") && !listed.contains(archive.sandbox.path("backups/\($0)")) }
+            let unlisted = names.filter {
+                $0.hasSuffix(".db.age") && !listed.contains(archive.sandbox.path("backups/\($0)"))
+            }
             #expect(unlisted.count == (point == "manifestPlaced" ? 1 : 0), "\(names)")
             for name in unlisted {
                 let file = archive.sandbox.path("backups/\(name)")
@@ -191,10 +195,13 @@ extension BackupRuns {
             try await archive.backUp("--verify", "checksums")
             _ = try await archive.sandbox.run("age-keygen", "-o", "escrow.txt").expecting()
             let recipient = try await archive.sandbox.run("age-keygen", "-y", "escrow.txt").expecting().line
-            _ = try await archive.sandbox.keyturn("root", "export", "--recipient", recipient, "--to", "root.age", "--yes")
-                .expecting()
+            _ = try await archive.sandbox.keyturn(
+                "root", "export", "--recipient", recipient, "--to", "root.age", "--yes"
+            )
+            .expecting()
             let declared = plain.replacingOccurrences(
-                of: "recipient = \"none\"", with: "recipient = \"none\", escrow = \"root.age\", identity = \"escrow.txt\"")
+                of: "recipient = \"none\"",
+                with: "recipient = \"none\", escrow = \"root.age\", identity = \"escrow.txt\"")
             try archive.sandbox.write(declared, to: "keyturn.lua")
             try await archive.backUp("--verify", "restore")
         }

@@ -13,7 +13,9 @@ struct Archive {
     private let recipient: String
 
     /// Makes the database, seals it, and declares backups; `more` goes into the declaration.
-    static func adopted(rows: Int = 40, keyring: String = "", more: String = "", padding: Int = 0) async throws -> Archive {
+    static func adopted(rows: Int = 40, keyring: String = "", more: String = "", padding: Int = 0) async throws
+        -> Archive
+    {
         let archive = try await Archive(rows: rows, keyring: keyring, more: more, padding: padding)
         _ = try await archive.sandbox.keyturn("init", "--config", "keyturn.lua").expecting()
         _ = try await archive.sandbox.keyturn("adopt", "secret.value", "--yes").expecting()
@@ -66,7 +68,8 @@ struct Archive {
     /// Makes a backup and returns its number and its file.
     @discardableResult
     func backUp(_ arguments: String...) async throws -> (id: Int, file: String) {
-        let output = try await sandbox.start(arguments: ["backup", "create", "-o", "json"] + arguments).wait().expecting()
+        let output = try await sandbox.start(arguments: ["backup", "create", "-o", "json"] + arguments).wait()
+            .expecting()
         let result = output.json.result
         return (try #require(result.id.integer), try #require(result.location.string))
     }

@@ -42,7 +42,8 @@ struct Store {
     /// Makes a backup and returns what is said of it.
     @discardableResult
     func backUp(_ arguments: String...) async throws -> JSONValue {
-        try await sandbox.start(arguments: ["backup", "create", "-o", "json"] + arguments).wait().expecting().json.result
+        try await sandbox.start(arguments: ["backup", "create", "-o", "json"] + arguments).wait().expecting().json
+            .result
     }
 
     func prune() async throws -> JSONValue {
