@@ -46,7 +46,7 @@ extension InstanceService {
     /// - Throws: ``ControlError`` where two entries have one name.
     static func hosted(on directory: InstanceDirectory, life: Life) throws -> InstanceService {
         InstanceService(
-            LocalInstance(directory: directory), api: try API(API.builtIn), life: life, webhooks: Webhooks(),
+            LocalInstance(directory: directory), api: try API.complete(), life: life, webhooks: Webhooks(),
             logger: Logger(label: "keyturn") { StreamLogHandler.standardError(label: $0) })
     }
 }
