@@ -182,8 +182,8 @@ let package = Package(
             name: "ControlTests",
             dependencies: [
                 "Control", "ControlStore", "Frames", "KR1", "KeyModel", "PluginKit", "Providers", "Rotation",
-                "Scripting",
-                "Storage", "StorageSQLite",
+                "Scripting", "Storage", "StorageSQLite", "Webhooks", .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict
         ),
