@@ -193,9 +193,9 @@ let package = Package(
         .testTarget(
             name: "ControlTests",
             dependencies: [
-                "CProcess", "Control", "ControlStore", "ControlTesting", "Frames", "KR1", "KeyModel", "PluginKit", "Providers", "Rotation",
-                "Scripting",
-                "Storage", "StorageSQLite", "control-probe", .product(name: "Logging", package: "swift-log"),
+                "CProcess", "Control", "ControlStore", "ControlTesting", "Frames", "KR1", "KeyModel", "PluginKit",
+                "Providers", "Rotation", "Scripting", "Storage", "StorageSQLite", "Webhooks", "control-probe",
+                .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict
         ),

@@ -56,7 +56,8 @@ struct Dispatch: Sendable {
     private func allowed(
         _ entry: Entry, _ arguments: Arguments, _ configuration: Configuration
     ) async throws -> Role {
-        let role = service.role(of: peer, in: configuration)
+        // A grant stands for the server_admin who gave it.
+        let role = grant == nil ? service.role(of: peer, in: configuration) : .serverAdmin
         var refusal: ControlError?
         if role.map({ $0 < entry.role }) ?? true {
             refusal = Invocation.refusal(of: entry.name, to: peer, holding: role, needing: entry.role)
