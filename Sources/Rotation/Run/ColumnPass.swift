@@ -174,6 +174,8 @@ struct DecidedWindow: Sendable {
     let outcomes: [ColumnCipher.Outcome]
     /// Whether the column ends with it.
     let isLast: Bool
+    /// By which its batches are drawn.
+    let salt = UInt64.random(in: 0...UInt64.max)
 }
 
 /// The rows of a window as they were read, and its place in the walk.
