@@ -2,12 +2,14 @@ internal import Control
 internal import ControlStore
 internal import Foundation
 internal import KeyModel
+internal import Logging
 internal import Providers
 internal import Rotation
 
 /// Puts the instance of a directory together from the parts that are built in.
 struct LocalInstance: InstanceSource {
     let directory: InstanceDirectory
+    let logger: Logger
 
     func configuration() async throws -> Configuration {
         let description = try directory.read()
@@ -20,7 +22,8 @@ struct LocalInstance: InstanceSource {
         let store = try await Parts.connect(configuration.database)
         let context = try parts.context(
             control: ControlStore(engine: store), provider: try LocalProvider(opening: directory.rootKey),
-            journal: NodeJournal(reading: directory.journal), signer: SigningKey(opening: directory.signingKey)
+            journal: NodeJournal(reading: directory.journal), signer: SigningKey(opening: directory.signingKey),
+            logger: logger
         )
         // Brings the schema up to date, and refuses a database of somebody else's, before anything else is done with it.
         _ = try await RotationEngine(context: context, configurationHash: configuration.hash)
