@@ -81,6 +81,9 @@ let package = Package(
             swiftSettings: strict
         ),
         .target(name: "Terminal", dependencies: ["Frames"], swiftSettings: strict),
+        // What a person or a script sees of an instance: the console, its formats, its commands.
+        .target(
+            name: "ConsoleSession", dependencies: ["Control", "Frames", "KeyModel", "Terminal"], swiftSettings: strict),
         .executableTarget(
             name: "keyturn-lua", dependencies: ["CLua"], path: "Sources/LuaWorker",
             cSettings: [
@@ -91,7 +94,7 @@ let package = Package(
         .executableTarget(
             name: "keyturn",
             dependencies: [
-                "CProcess", "Control", "ControlStore", "Fernet", "KR1", "KeyModel", "PluginKit", "Providers",
+                "CProcess", "ConsoleSession", "Control", "ControlStore", "Fernet", "KR1", "KeyModel", "PluginKit", "Providers",
                 "Rotation",
                 "Scheduling", "Scripting", "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
