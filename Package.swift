@@ -188,6 +188,13 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: strict),
+        .testTarget(
+            name: "ConsoleSessionTests", dependencies: ["ConsoleSession", "Control", "Frames", "Terminal"],
+            swiftSettings: strict),
+        // The console on an instance of paper, for tests that need answers at a chosen time.
+        .executableTarget(
+            name: "console-double", dependencies: ["ConsoleSession", "Control", "Frames", "Terminal"],
+            path: "Tests/ConsoleDouble"),
         // Runs the built executable against real files.
         .testTarget(
             name: "EndToEndTests",

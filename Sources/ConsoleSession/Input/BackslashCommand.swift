@@ -19,7 +19,7 @@ package enum BackslashCommand: Hashable, Sendable {
     case history(Int)
 
     /// What `\?` shows.
-    package static let help = [
+    package static let list = [
         ["\\?", "this list"], ["help()", "what can be called, with help(\"keyrings.list\") for one entry"],
         ["\\q", "leave; so does Ctrl-D"], ["\\x", "records instead of tables, or back"],
         ["\\o FORMAT", "print results as table, json, ndjson, csv or lua"],

@@ -1,7 +1,7 @@
 package import Control
-package import Frames
+internal import Frames
 internal import Foundation
-package import KeyModel
+internal import KeyModel
 package import Terminal
 
 /// Lays out what calls and scripts came to, for people and for programs.

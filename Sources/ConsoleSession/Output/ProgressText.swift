@@ -1,6 +1,6 @@
 package import Control
 internal import KeyModel
-internal import Terminal
+package import Terminal
 
 /// Says how far a run has come, in a line.
 package enum ProgressText {

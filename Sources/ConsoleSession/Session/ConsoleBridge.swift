@@ -1,4 +1,4 @@
-package import Control
+internal import Control
 internal import Synchronization
 
 /// Carries what happens during requests to the loop that has the terminal.

@@ -24,7 +24,9 @@ extension InteractiveConsole {
             text, name: "console", isInteractive: true, confirmation: settings.confirmation)
         let result = await finish(.script(script))
         if case .failure(let error as ControlError) = result, error.means(.callerIncomplete) {
-            return editor.resume(submission)
+            editor.resume(submission)
+            if let handedIn { screen = .rejoining(handedIn) }
+            return
         }
         editor.clear()
         keep(text, isSecret: nil)
@@ -116,13 +118,13 @@ extension InteractiveConsole {
     private func page(_ text: String) async {
         let rows = text.utf8.count { $0 == 0x0A }
         guard rows >= device.size.rows, let pager = Pager(environment: settings.environment) else {
-            device.write(text)
+            write(text)
             return
         }
         device.leaveEditing()
         let hasShown = await pager.show(text)
         device.enterEditing()
-        if !hasShown { device.write(text) }
+        if !hasShown { write(text) }
     }
 
     /// Adds an input to the history, and to its file where that may hold it.
@@ -144,7 +146,7 @@ extension InteractiveConsole {
 
     private func perform(_ command: BackslashCommand) async {
         switch command {
-        case .help: device.write(Self.help(presentation).joined(separator: "\n") + "\n")
+        case .help: write(Self.help(presentation).joined(separator: "\n") + "\n")
         case .leave: isLeaving = true
         case .expand:
             presentation.isExpanded.toggle()
@@ -167,7 +169,7 @@ extension InteractiveConsole {
 
     private static func help(_ presentation: Presentation) -> [String] {
         let table = { (rows: [[String]]) in rows.map { Record.Field($0[0], $0[1]) } }
-        return Record(table(BackslashCommand.help)).lines(width: presentation.width, style: presentation.style)
+        return Record(table(BackslashCommand.list)).lines(width: presentation.width, style: presentation.style)
             + [""] + Record(table(BackslashCommand.keys)).lines(width: presentation.width, style: presentation.style)
     }
 
@@ -179,7 +181,7 @@ extension InteractiveConsole {
             let result = await finish(.script(script))
             say("\(Self.time())  every \(seconds.formatted()) s; Ctrl-C ends it")
             guard case .success(let answer) = result else { return await show(result, input: input) }
-            guard device.write(presentation.text(answer) + "\n") else { return }
+            guard write(presentation.text(answer) + "\n") else { return }
             guard await pause(seconds) else { return }
         }
     }

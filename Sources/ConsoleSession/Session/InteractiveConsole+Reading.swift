@@ -44,7 +44,9 @@ extension InteractiveConsole {
         case .editing: break
         case .submitted(let submission):
             draw()
+            let shown = screen
             device.write(screen.leave())
+            handedIn = shown
             return .done(submission)
         case .interrupted(let hadText):
             draw()

@@ -82,12 +82,12 @@ extension InteractiveConsole {
         switch event {
         case .output(let text):
             clearProgress()
-            device.write(text.escapedLines + (text.hasSuffix("\n") ? "" : "\n"))
+            write(text.escapedLines + (text.hasSuffix("\n") ? "" : "\n"))
         case .note(let text): say(text)
         case .warning(let text): say("warning: \(text)", .warning)
         case .review(let answer):
             clearProgress()
-            device.write(presentation.review(answer))
+            write(presentation.review(answer))
         case .progress(let now): show(now)
         }
     }
@@ -133,15 +133,16 @@ extension InteractiveConsole {
     /// Asks a person something; what was typed before is no answer.
     func ask(_ question: Question) async -> String? {
         clearProgress()
+        handedIn = nil
         typedAhead = []
         pendingKeys = []
         device.dropInput()
         var asking = LineEditor(prompt: LineEditor.Prompt("\(question.text.escapedForTerminal): "), style: editor.style)
         if question.text.terminalWidth + 20 > device.size.columns {
-            device.write(question.text.escapedLines + "\n")
+            write(question.text.escapedLines + "\n")
             asking.prompt.text = "> "
         }
-        var typed = EditBuffer()
+        var typed = SecretInput()
         var shown = EditorScreen()
         defer { device.write(shown.leave()) }
         while true {
@@ -150,7 +151,7 @@ extension InteractiveConsole {
             case .key(let key):
                 // What must not be shown is edited apart from what is.
                 if question.isSecret {
-                    switch typed.take(secret: key) {
+                    switch typed.take(key) {
                     case .typing: break
                     case .done: return typed.text
                     case .declined: return nil
@@ -179,17 +180,21 @@ extension InteractiveConsole {
     }
 }
 
-extension EditBuffer {
-    fileprivate enum Secret {
+/// Something that is typed and not shown.
+private struct SecretInput {
+    enum Outcome {
         case typing, done, declined
     }
 
-    /// Takes a key of something that is not shown.
-    fileprivate mutating func take(secret key: Key) -> Secret {
+    private(set) var text = ""
+    /// The most characters.
+    private static let limit = 1 << 16
+
+    mutating func take(_ key: Key) -> Outcome {
         switch key.withoutLineEnd {
-        case .text(let text), .paste(let text): insert(text)
-        case .backspace: if cursor > 0 { _ = remove(cursor - 1..<cursor) }
-        case .control("u"): self = EditBuffer()
+        case .text(let more), .paste(let more): if text.utf8.count + more.utf8.count <= Self.limit { text += more }
+        case .backspace: _ = text.popLast()
+        case .control("u"): text = ""
         case .enter: return .done
         case .control("c"), .control("\\"), .control("d"): return .declined
         default: break

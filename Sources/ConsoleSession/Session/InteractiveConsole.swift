@@ -1,4 +1,4 @@
-package import Control
+internal import Control
 internal import Foundation
 internal import Frames
 internal import KeyModel
@@ -18,6 +18,8 @@ package final class InteractiveConsole {
 
     var editor: LineEditor
     var screen = EditorScreen()
+    /// The screen as an input was handed in; nil once something was written below it.
+    var handedIn: EditorScreen?
     var decoder = KeyDecoder()
     var typedAhead: [Key] = []
     var presentation: Presentation
@@ -128,13 +130,22 @@ package final class InteractiveConsole {
     func say(_ text: String, _ role: Style.Role = .faint) {
         clearProgress()
         let text = text.escapedLines
-        device.write(screen.erase())
-        device.write(text.split(separator: "\n").map { editor.style.apply(role, to: String($0)) + "\n" }.joined())
+        write(screen.erase())
+        write(text.split(separator: "\n").map { editor.style.apply(role, to: String($0)) + "\n" }.joined())
     }
 
     /// Shows an error.
     func show(_ error: any Error) {
         clearProgress()
-        device.write(presentation.text(error))
+        write(presentation.text(error))
+    }
+
+    /// Writes text where the cursor stands.
+    ///
+    /// - Returns: Whether the terminal took it.
+    @discardableResult
+    func write(_ text: String) -> Bool {
+        handedIn = nil
+        return device.write(text)
     }
 }

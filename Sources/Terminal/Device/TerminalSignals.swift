@@ -2,7 +2,7 @@ internal import Foundation
 internal import Synchronization
 
 /// Collects the signals that a program at a terminal gets, instead of being ended by them.
-package final class TerminalSignals: Sendable {
+package final class TerminalSignals {
     /// A signal by what it means.
     package enum Signal: Hashable, Sendable {
         /// Somebody wants an interruption.
@@ -17,8 +17,14 @@ package final class TerminalSignals: Sendable {
         case stop
     }
 
-    private let pending = Mutex<[Signal]>([])
-    private let sources: Mutex<[any DispatchSourceSignal]> = Mutex([])
+    private final class Inbox: Sendable {
+        let pending = Mutex<[Signal]>([])
+    }
+
+    private let inbox = Inbox()
+    private let sources: [any DispatchSourceSignal]
+
+    private let numbers: [Int32]
 
     private static let meanings: [(Int32, Signal)] = [
         (SIGINT, .interrupt), (SIGTERM, .end), (SIGHUP, .end), (SIGWINCH, .resize), (SIGCONT, .resume), (SIGTSTP, .stop),
@@ -26,33 +32,35 @@ package final class TerminalSignals: Sendable {
 
     /// Begins to collect.
     ///
-    /// - Parameter notice: Called after each signal, on a thread of its own.
-    package init(notice: @escaping @Sendable () -> Void) {
-        let made = Self.meanings.map { number, meaning in
+    /// - Parameters:
+    ///   - wanted: Which signals; all others keep their meaning.
+    ///   - notice: Called after each signal, on a thread of its own.
+    package init(
+        _ wanted: Set<Signal> = [.interrupt, .end, .resize, .resume, .stop], notice: @escaping @Sendable () -> Void
+    ) {
+        let collected = Self.meanings.filter { wanted.contains($0.1) }
+        numbers = collected.map(\.0)
+        sources = collected.map { [inbox] number, meaning in
             signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            source.setEventHandler { [weak self] in
-                self?.pending.withLock { if !$0.contains(meaning) { $0.append(meaning) } }
+            source.setEventHandler {
+                inbox.pending.withLock { if !$0.contains(meaning) { $0.append(meaning) } }
                 notice()
             }
             source.resume()
             return source
         }
-        sources.withLock { $0 = made }
     }
 
     /// Stops collecting; the signals do again what they do by default.
     package func stop() {
-        sources.withLock { sources in
-            sources.forEach { $0.cancel() }
-            sources = []
-        }
-        for (number, _) in Self.meanings { signal(number, SIG_DFL) }
+        sources.forEach { $0.cancel() }
+        numbers.forEach { signal($0, SIG_DFL) }
     }
 
     /// Hands out the signals that came.
     package func take() -> [Signal] {
-        pending.withLock { pending in
+        inbox.pending.withLock { pending in
             defer { pending = [] }
             return pending
         }

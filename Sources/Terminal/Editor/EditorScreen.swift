@@ -38,6 +38,14 @@ package struct EditorScreen: Sendable {
         return output
     }
 
+    /// Takes an input up again that was left, where nothing was written since: the cursor stands in the line below it.
+    package static func rejoining(_ former: EditorScreen) -> EditorScreen {
+        var screen = former
+        screen.cursorRow = former.rows.count
+        screen.rows.append(EditorFrame.Row(text: "", width: 0))
+        return screen
+    }
+
     /// What takes the input off the terminal, with the cursor where it began.
     package mutating func erase() -> String {
         let output = Self.move(from: cursorRow, to: 0, existing: rows.count) + "\r\u{1B}[J"
