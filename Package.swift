@@ -94,7 +94,8 @@ let package = Package(
         .executableTarget(
             name: "keyturn",
             dependencies: [
-                "CProcess", "ConsoleSession", "Control", "ControlStore", "Fernet", "KR1", "KeyModel", "PluginKit", "Providers",
+                "CProcess", "ConsoleSession", "Control", "ControlStore", "Fernet", "KR1", "KeyModel", "PluginKit",
+                "Providers",
                 "Rotation",
                 "Scheduling", "Scripting", "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),

@@ -59,7 +59,7 @@ struct UsageProblem {
     private var unknownWord: CommandError? {
         let (path, commands, unknown) = command
         if let word = unknown, word != "help" {
-            let known = commands.filter(\.configuration.shouldDisplay).map(name)
+            let known = commands.filter { $0.configuration.shouldDisplay }.map(name)
             let hint = nearest(to: word, among: known).map { "Did you mean \"\(path) \($0)\"?" }
             return CommandError(
                 .callerUsage,

@@ -11,7 +11,10 @@ final class Paper: Sendable {
         if ProcessInfo.processInfo.environment["DOUBLE_DEAD"] != nil {
             throw ControlError(.storeDaemonUnreachable, "no daemon listens", hint: "Start it.")
         }
-        return PaperChannel(number: sessions.withLock { $0 += 1; return $0 })
+        return PaperChannel(
+            number: sessions.withLock {
+                $0 += 1; return $0
+            })
     }
 }
 
@@ -63,7 +66,10 @@ final class PaperChannel: ControlChannel {
 
     private static let description: FrameValue = [
         ["name": "keyrings.list", "signature": "keyrings.list()", "parameters": []],
-        ["name": "keyrings.show", "signature": "keyrings.show(name)", "parameters": [["name": "name", "sensitive": false]]],
+        [
+            "name": "keyrings.show", "signature": "keyrings.show(name)",
+            "parameters": [["name": "name", "sensitive": false]],
+        ],
         [
             "name": "columns.seal", "signature": "columns.seal(column, value)",
             "parameters": [["name": "column", "sensitive": false], ["name": "value", "sensitive": true]],
@@ -118,7 +124,8 @@ final class PaperChannel: ControlChannel {
     }
 
     private func rotate(_ client: any ControlClient) async throws -> Answer {
-        await client.show(.review(Answer(.null, [.record([Answer.Field("keyring", "main"), Answer.Field("rows", "100")])])))
+        await client.show(
+            .review(Answer(.null, [.record([Answer.Field("keyring", "main"), Answer.Field("rows", "100")])])))
         guard await client.answer(Question("Type \"main\" to go ahead")) == "main" else {
             throw ControlError(.callerNotConfirmed, "not confirmed", hint: "Nothing was changed.")
         }
@@ -130,7 +137,8 @@ final class PaperChannel: ControlChannel {
             await client.show(
                 .progress(
                     ControlEvent.Progress(
-                        run: 7, phase: "reencrypt", subject: "users.email", done: min(100, Int64(done)), total: 100, rate: 10,
+                        run: 7, phase: "reencrypt", subject: "users.email", done: min(100, Int64(done)), total: 100,
+                        rate: 10,
                         leftMilliseconds: 10_000)))
             try await Task.sleep(for: .milliseconds(20))
             if state.withLock({ $0.isCancelled }) { return }

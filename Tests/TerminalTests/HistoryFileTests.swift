@@ -127,7 +127,8 @@ struct HistoryFileTests {
 
     @Test func historyPassesOverWhatIsSaidTwice() {
         var history = History()
-        #expect(history.add("one") && !history.add("one") && !history.add("  ") && history.add("two") && history.add("one"))
+        let added = ["one", "one", "  ", "two", "one"].map { history.add($0) }
+        #expect(added == [true, false, false, true, true])
         #expect(history.entries == ["one", "two", "one"])
     }
 }

@@ -23,7 +23,8 @@ package enum BackslashCommand: Hashable, Sendable {
         ["\\?", "this list"], ["help()", "what can be called, with help(\"keyrings.list\") for one entry"],
         ["\\q", "leave; so does Ctrl-D"], ["\\x", "records instead of tables, or back"],
         ["\\o FORMAT", "print results as table, json, ndjson, csv or lua"],
-        ["\\watch N EXPR", "show EXPR every N seconds, until Ctrl-C"], ["\\timing", "show how long each input takes, or no more"],
+        ["\\watch N EXPR", "show EXPR every N seconds, until Ctrl-C"],
+        ["\\timing", "show how long each input takes, or no more"],
         ["\\history [N]", "the last N inputs"],
     ]
 

@@ -78,14 +78,17 @@ private struct LuaArguments {
                 let name = self.name(before: place)
                 // A table belongs to the argument in which it stands, or is the only argument of a call without parentheses.
                 open.append(
-                    name == nil ? open.last.map { Frame(name: $0.name, place: $0.place, label: $0.label, isTable: true) }
-                        ?? Frame(isTable: true) : Frame(name: name, isTable: true))
+                    name == nil
+                        ? open.last.map { Frame(name: $0.name, place: $0.place, label: $0.label, isTable: true) }
+                            ?? Frame(isTable: true) : Frame(name: name, isTable: true))
             case (.symbol, ")"), (.symbol, "]"), (.symbol, "}"): _ = open.popLast()
             case (.symbol, ","), (.symbol, ";"): next(&open)
             case (.name, _) where isLabel(place): open[open.count - 1].label = text
             case (.string, _), (.number, _):
                 let frame = direct(place) ?? open.last
-                if let name = frame?.name, let frame, isWanted(name, frame.place, frame.label) { found.append(bare(text)) }
+                if let name = frame?.name, let frame, isWanted(name, frame.place, frame.label) {
+                    found.append(bare(text))
+                }
             default: break
             }
         }

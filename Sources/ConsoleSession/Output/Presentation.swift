@@ -1,6 +1,6 @@
 package import Control
-internal import Frames
 internal import Foundation
+internal import Frames
 internal import KeyModel
 package import Terminal
 

@@ -28,7 +28,9 @@ package enum ProgressText {
     /// The line for a log or a pipe.
     package static func plain(_ progress: ControlEvent.Progress) -> String {
         let head = ["run \(progress.run)", progress.phase, progress.subject].filter { !$0.isEmpty }
-        if let waiting = progress.waiting { return "\(head.joined(separator: " ")) waits: \(waiting)".escapedForTerminal }
+        if let waiting = progress.waiting {
+            return "\(head.joined(separator: " ")) waits: \(waiting)".escapedForTerminal
+        }
         let share = share(of: progress).map { "\($0) %" }
         let parts = [counts(progress), share, rate(progress), left(progress)].compactMap { $0 }
         return "\(head.joined(separator: " ").escapedForTerminal): \(parts.joined(separator: ", "))"

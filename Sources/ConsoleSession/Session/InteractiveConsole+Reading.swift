@@ -141,7 +141,8 @@ extension InteractiveConsole {
     }
 
     private func completeCommand(_ text: String) {
-        let words = ["\\?", "\\history", "\\o ", "\\q", "\\timing", "\\watch ", "\\x"]
+        let words =
+            ["\\?", "\\history", "\\o ", "\\q", "\\timing", "\\watch ", "\\x"]
             + ResultFormat.allCases.map { "\\o \($0.rawValue)" }
         let found = words.filter { $0.hasPrefix(text) && $0 != text }
         let completion = Completion(

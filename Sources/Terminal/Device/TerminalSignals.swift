@@ -27,7 +27,8 @@ package final class TerminalSignals {
     private let numbers: [Int32]
 
     private static let meanings: [(Int32, Signal)] = [
-        (SIGINT, .interrupt), (SIGTERM, .end), (SIGHUP, .end), (SIGWINCH, .resize), (SIGCONT, .resume), (SIGTSTP, .stop),
+        (SIGINT, .interrupt), (SIGTERM, .end), (SIGHUP, .end), (SIGWINCH, .resize), (SIGCONT, .resume),
+        (SIGTSTP, .stop),
     ]
 
     /// Begins to collect.

@@ -12,7 +12,8 @@ package struct EditorScreen: Sendable {
     package mutating func show(_ frame: EditorFrame) -> String {
         var output = ""
         var row = cursorRow
-        let first = zip(rows, frame.rows).enumerated().first { $1.0 != $1.1 }?.offset ?? min(rows.count, frame.rows.count)
+        let first =
+            zip(rows, frame.rows).enumerated().first { $1.0 != $1.1 }?.offset ?? min(rows.count, frame.rows.count)
         for place in first..<max(first, frame.rows.count) {
             guard place >= rows.count || rows[place] != frame.rows[place] else { continue }
             output += Self.move(from: row, to: place, existing: max(rows.count, 1, row + 1)) + "\r"

@@ -155,7 +155,8 @@ package struct KeyDecoder: Sendable {
         defer { pasted = [] }
         guard !isPasteTooLong else { return .pasteTooLong }
         // Where the paste brought an end mark, the terminal's own came behind it.
-        return .paste(String(decoding: pasted, as: UTF8.self).replacing(String(decoding: Self.pasteEnd, as: UTF8.self), with: ""))
+        return .paste(
+            String(decoding: pasted, as: UTF8.self).replacing(String(decoding: Self.pasteEnd, as: UTF8.self), with: ""))
     }
 
     private static func functionKey(_ byte: UInt8) -> Key { key(parameters: [], final: byte) }

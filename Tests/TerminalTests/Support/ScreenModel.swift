@@ -73,7 +73,8 @@ struct ScreenModel {
         case "J" where parameters.isEmpty:
             for place in column..<columns { cells[row][place] = " " }
             for below in row..<rows where below > row { cells[below] = Array(repeating: " ", count: columns) }
-        case "J", "H": if final == "H" { (row, column) = (0, 0) } else { self = ScreenModel(columns: columns, rows: rows) }
+        case "J", "H":
+            if final == "H" { (row, column) = (0, 0) } else { self = ScreenModel(columns: columns, rows: rows) }
         case "m", "h", "l": break
         default: faults.append("unknown \(parameters)\(final)")
         }
@@ -98,7 +99,10 @@ struct ScreenModel {
 
     private mutating func lineFeed() {
         isWrapPending = false
-        guard row == rows - 1 else { return row += 1 }
+        guard row == rows - 1 else {
+            row += 1
+            return
+        }
         cells.removeFirst()
         cells.append(Array(repeating: " ", count: columns))
     }
