@@ -80,7 +80,10 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
-        .target(name: "Terminal", dependencies: ["Frames"], swiftSettings: strict),
+        // The only target that speaks HTTP.
+        .target(
+            name: "Webhooks", dependencies: ["Control", "ControlStore", "KeyModel"], swiftSettings: strict),
+        .target(name: "Terminal", dependencies: ["Frames", "KeyModel"], swiftSettings: strict),
         // What a person or a script sees of an instance: the console, its formats, its commands.
         .target(
             name: "ConsoleSession", dependencies: ["Control", "Frames", "KeyModel", "Terminal"], swiftSettings: strict),
@@ -94,10 +97,11 @@ let package = Package(
         .executableTarget(
             name: "keyturn",
             dependencies: [
-                "CProcess", "ConsoleSession", "Control", "ControlStore", "Fernet", "KR1", "KeyModel", "PluginKit",
+                "CProcess", "ConsoleSession", "Control", "ControlStore", "Fernet", "Frames", "KR1", "KeyModel",
+                "PluginKit",
                 "Providers",
                 "Rotation",
-                "Scheduling", "Scripting", "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal",
+                "Scheduling", "Scripting", "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal", "Webhooks",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -133,7 +137,7 @@ let package = Package(
         .testTarget(
             name: "StorageTests",
             dependencies: [
-                "KeyModel", "PluginKit", "Storage", "StorageSQLite", "StorageTesting",
+                "KeyModel", "PluginKit", "Storage", "StorageSQLite", "StorageTesting", "ToolTesting",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict

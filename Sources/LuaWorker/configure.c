@@ -27,7 +27,8 @@ typedef struct {
 /// The key of the list of records in the registry.
 static const char records_key = 0;
 
-static const char *const words[] = {"database", "keyring", "column", "provider", "schedule", "hook", "role", NULL};
+static const char *const words[] = {"database", "keyring", "column", "provider", "schedule", "hook", "role",
+                                    "webhook", "command", NULL};
 
 /// The line from which a declaration was made, also through pcall.
 static int calling_line(lua_State *L) {

@@ -23,8 +23,8 @@ struct Keyturn: AsyncParsableCommand {
             InitCommand.self, PlanCommand.self, RotateCommand.self, AdoptCommand.self, ConvertCommand.self,
             RewrapCommand.self, VerifyCommand.self,
             StatusCommand.self, RunsCommand.self, RunCommand.self, KeyringCommand.self, RootCommand.self,
-            ScheduleCommand.self, SealCommand.self, OpenCommand.self, RecoverCommand.self, ConsoleCommand.self,
-            ScriptCommand.self, VersionCommand.self,
+            CallEntryCommand.self, ReferenceCommand.self, ScheduleCommand.self, SealCommand.self, OpenCommand.self,
+            RecoverCommand.self, ConsoleCommand.self, ScriptCommand.self, VersionCommand.self,
         ]
     )
 

@@ -38,6 +38,8 @@ package struct ConfigurationLoader: Sendable {
             purpose: "reading \(source.name)")
         let declarations = try Declaration.all(in: answer, file: source.name)
         var builder = ConfigurationBuilder(file: source.name, folder: source.folder, cores: cores)
-        return try builder.configuration(of: declarations, path: source.path, hash: hash)
+        var configuration = try builder.configuration(of: declarations, path: source.path, hash: hash)
+        configuration.mentions = MentionedNames(in: source.bytes).names
+        return configuration
     }
 }

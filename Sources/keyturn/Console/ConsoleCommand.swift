@@ -50,14 +50,16 @@ struct ConsoleCommand: SessionCommand {
         settings.isQuiet = global.quiet
         settings.readsStartupFile = !skipsStartupFile
         let isTerminal = TerminalSize.isTerminal(STDIN_FILENO) && TerminalSize.isTerminal(STDOUT_FILENO)
-        let size = TerminalSize(descriptor: STDOUT_FILENO, environment: environment)
-        let connection = try InstanceConnection(
-            global, SessionHello(way: .console, isInteractive: isTerminal, width: isTerminal ? size.columns : nil))
         let kind = environment["TERM"] ?? ""
         guard isTerminal, !kind.isEmpty, kind != "dumb", let device = TerminalDevice() else {
-            return await PlainConsole(settings, isTerminal: isTerminal) { try await connection.open() }.run()
+            return await PlainConsole(settings, isTerminal: isTerminal) { [global] in
+                try await InstanceConnection.open(global, way: .console)
+            }
+            .run()
         }
-        return await InteractiveConsole(settings, on: device) { try await connection.open() }.run()
+        return await InteractiveConsole(settings, on: device) { [global] in
+            try await InstanceConnection.open(global, way: .console)
+        }.run()
     }
 }
 
@@ -90,10 +92,9 @@ struct ScriptCommand: SessionCommand {
         settings.isQuiet = global.quiet
         settings.confirmation = try confirmation()
         let source = try source()
-        let isInput = if case .input = source { true } else { false }
-        let isInteractive = !isInput && ScriptSession.hasPerson
-        let connection = try InstanceConnection(global, SessionHello(way: .script, isInteractive: isInteractive))
-        return await ScriptSession(settings, arguments: arguments) { try await connection.open() }.run(source)
+        return await ScriptSession(settings, arguments: arguments) { [global] in
+            try await InstanceConnection.open(global, way: .script)
+        }.run(source)
     }
 
     private func confirmation() throws -> Confirmation {

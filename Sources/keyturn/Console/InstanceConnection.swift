@@ -1,26 +1,21 @@
 internal import Control
-internal import ControlStore
-internal import Foundation
-internal import KeyModel
 
-/// Opens sessions at the instance that a command line names.
-struct InstanceConnection: Sendable {
-    private let directory: InstanceDirectory
-    private let isEmbedded: Bool
-    private let hello: SessionHello
-
-    init(_ global: GlobalOptions, _ hello: SessionHello) throws {
-        directory = try global.directory()
-        isEmbedded = global.embedded
-        self.hello = hello
-    }
+/// A session at the instance that a command line names, with what this process hosts for it.
+struct InstanceConnection: ControlChannel {
+    private let opened: CommandChannel
 
     /// Opens a session.
     ///
-    /// - Throws: ``ControlError`` with `storeDaemonUnreachable` where nobody listens.
-    func open() async throws -> any ControlChannel {
-        throw ControlError(
-            .storeDaemonUnreachable, "no daemon listens for the instance \(quoted(directory.path))",
-            hint: "Start it with \"keyturn serve\".")
+    /// - Throws: What ``CommandChannel`` throws.
+    static func open(_ global: GlobalOptions, way: Peer.Way) async throws -> any ControlChannel {
+        InstanceConnection(opened: try await CommandChannel.open(global, way: way))
     }
+
+    func perform(_ request: ControlRequest, for client: any ControlClient) async throws -> Answer {
+        try await opened.channel.perform(request, for: client)
+    }
+
+    func cancel() async { await opened.interrupt() }
+    func killScript() async { await opened.channel.killScript() }
+    func close() async { await opened.close() }
 }

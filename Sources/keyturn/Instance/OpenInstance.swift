@@ -111,7 +111,7 @@ struct Parts {
 
 extension InstanceDirectory {
     /// Begins a journal where there is none; it knows no nonce, so that nothing works before the database is accepted.
-    fileprivate func beginJournal(of instance: String) throws {
+    func beginJournal(of instance: String) throws {
         guard !FileManager.default.fileExists(atPath: journal) else { return }
         let node = UUID().uuidString.lowercased()
         _ = try NodeJournal(creating: journal, with: .init(node: node, instance: instance, nonce: "", epoch: 0))
