@@ -194,8 +194,9 @@ let package = Package(
         ),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: strict),
         .testTarget(
-            name: "ConsoleSessionTests", dependencies: ["ConsoleSession", "Control", "Frames", "Terminal"],
-            swiftSettings: strict),
+            name: "ConsoleSessionTests",
+            dependencies: ["ConsoleSession", "console-double", "Control", "Frames", "Terminal"],
+            exclude: ["console.py"], swiftSettings: strict),
         // The console on an instance of paper, for tests that need answers at a chosen time.
         .executableTarget(
             name: "console-double", dependencies: ["ConsoleSession", "Control", "Frames", "Terminal"],

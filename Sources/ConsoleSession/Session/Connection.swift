@@ -12,6 +12,33 @@ package final class Connection: Sendable {
         var opening: Task<any ControlChannel, any Error>?
         var channel: (any ControlChannel)?
         var number = 0
+        /// Opens when the request before the next one is done.
+        var gate: Gate?
+    }
+
+    /// Something to wait for.
+    private final class Gate: Sendable {
+        private let state: Mutex<(isOpen: Bool, waiting: CheckedContinuation<Void, Never>?)> = Mutex((false, nil))
+
+        func open() {
+            let waiting = state.withLock { state in
+                state.isOpen = true
+                defer { state.waiting = nil }
+                return state.waiting
+            }
+            waiting?.resume()
+        }
+
+        /// Waits for the opening; for one caller.
+        func wait() async {
+            await withCheckedContinuation { continuation in
+                let isOpen = state.withLock { state in
+                    if !state.isOpen { state.waiting = continuation }
+                    return state.isOpen
+                }
+                if isOpen { continuation.resume() }
+            }
+        }
     }
 
     private let open: Opening
@@ -48,8 +75,15 @@ package final class Connection: Sendable {
         }
     }
 
-    /// Performs a request; a way that turns out to be lost is forgotten.
+    /// Performs a request when those before it are done; a way that turns out to be lost is forgotten.
     package func perform(_ request: ControlRequest, for client: any ControlClient) async throws -> Answer {
+        let own = Gate()
+        let former = state.withLock { state in
+            defer { state.gate = own }
+            return state.gate
+        }
+        defer { own.open() }
+        await former?.wait()
         let channel = try await channel()
         do {
             return try await channel.perform(request, for: client)

@@ -39,10 +39,12 @@ extension InteractiveConsole {
         guard !hasOpenedEarly else { return }
         hasOpenedEarly = true
         backgroundRequest = begin(.ping)
+        backgroundDescription = begin(.describe)
     }
 
     /// Takes the end of a request that nobody waits for.
     func take(_ result: Result<Answer, any Error>, ofBackground number: Int) {
+        if number == backgroundDescription, case .success(let answer) = result { return learn(answer.value) }
         guard number == backgroundRequest else { return }
         switch result {
         case .success(let answer): setPrompt(answer.value)
@@ -70,12 +72,13 @@ extension InteractiveConsole {
     func beginSession() async {
         let former = begunSession
         if connection.isOpen, former == connection.number { return }
-        guard case .success(let entries) = await finish(.describe) else { return }
+        if !connection.isOpen || describedSession != connection.number {
+            guard case .success(let entries) = await finish(.describe) else { return }
+            learn(entries.value)
+        }
         if former > 0 { say("connected again; the variables of the session before are gone") }
         begunSession = connection.number
-        sensitive = SensitiveInputs(describing: entries.value)
-        editor.signatures = Self.signatures(entries.value)
-        if case .success(let answer) = await finish(.ping) { setPrompt(answer.value) }
+        if former > 0, case .success(let answer) = await finish(.ping) { setPrompt(answer.value) }
         guard settings.readsStartupFile, !isLeaving else { return }
         do {
             guard var script = try StartupFile.read(environment: settings.environment) else { return }
@@ -84,6 +87,13 @@ extension InteractiveConsole {
         } catch {
             show(error)
         }
+    }
+
+    /// Learns what can be called.
+    private func learn(_ entries: FrameValue) {
+        describedSession = connection.number
+        sensitive = SensitiveInputs(describing: entries)
+        editor.signatures = Self.signatures(entries)
     }
 
     private static func signatures(_ entries: FrameValue) -> [String: String] {

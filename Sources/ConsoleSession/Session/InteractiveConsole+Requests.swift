@@ -36,7 +36,7 @@ extension InteractiveConsole {
                 let answer = await ask(question)
                 reply.give(answer)
                 if isLeaving { return .failure(Self.left) }
-            case .message(.finished): break
+            case .message(.finished(let other, let result)): take(result, ofBackground: other)
             case .key(.control("c")), .signal(.interrupt):
                 stops += 1
                 if !stop(stops) { return .failure(Self.left) }

@@ -26,7 +26,7 @@ package final class InteractiveConsole {
     var isTiming = false
     var isLeaving = false
     var requestNumber = 0
-    /// The session that was begun: its startup file has run, and its description is known.
+    /// The session that was begun: its startup file has run.
     var begunSession = 0
     var sensitive: SensitiveInputs?
     var progress = ProgressLine()
@@ -36,6 +36,9 @@ package final class InteractiveConsole {
     var pendingSignals: [TerminalSignals.Signal] = []
     var hasOpenedEarly = false
     var backgroundRequest = 0
+    var backgroundDescription = 0
+    /// The session whose description is known.
+    var describedSession = 0
 
     /// What is shown while something runs.
     struct ProgressLine {

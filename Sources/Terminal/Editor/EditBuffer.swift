@@ -2,7 +2,7 @@
 package struct EditBuffer: Hashable, Sendable {
     /// The characters.
     package private(set) var characters: [Character] = []
-    /// How many cells each of them takes as it is shown.
+    /// How many cells each of them takes as it is shown; none for a line feed, which nothing else takes.
     private(set) var cells: [UInt8] = []
     /// How many characters stand before the cursor.
     package private(set) var cursor = 0
@@ -44,7 +44,7 @@ package struct EditBuffer: Hashable, Sendable {
         let joined = Array(before + text + after)
         guard characters.count - (end - start) + joined.count <= Self.limit else { return false }
         characters.replaceSubrange(start..<end, with: joined)
-        cells.replaceSubrange(start..<end, with: joined.map { UInt8(clamping: $0.displayed.terminalWidth) })
+        cells.replaceSubrange(start..<end, with: joined.map(\.displayedCells))
         cursor = min(characters.count, start + (before + text).count)
         return true
     }
@@ -117,6 +117,13 @@ package struct EditBuffer: Hashable, Sendable {
 extension Character {
     /// Whether it belongs to a name.
     var isOfWord: Bool { isLetter || isNumber || self == "_" }
+
+    /// How many cells it takes as it is shown; a line feed none.
+    fileprivate var displayedCells: UInt8 {
+        // Nearly every character is one of these, and a paste may bring a million.
+        if let value = utf8.first, (0x20..<0x7F).contains(value), utf8.count == 1 { return 1 }
+        return self == "\n" ? 0 : UInt8(clamping: max(1, displayed.terminalWidth))
+    }
 
     /// How the editor shows it: control characters as `^X`, marks that stand alone on a circle.
     var displayed: String {

@@ -34,11 +34,11 @@ struct EditorLayout: Sendable {
     init(_ buffer: EditBuffer, promptWidth: Int, continuationWidth: Int, columns: Int) {
         var row = Row(characters: 0..<0, lead: .prompt, width: promptWidth)
         var isWrapped = false
-        let characters = buffer.characters
-        for place in 0...characters.count {
+        let count = buffer.characters.count
+        for place in 0...count {
             if place == buffer.cursor { (cursorRow, cursorColumn) = (rows.count, row.width) }
-            guard place < characters.count else { break }
-            if characters[place] == "\n" {
+            guard place < count else { break }
+            if buffer.cells[place] == 0 {
                 // A line that fills its rows wholly ends in the empty row that it has begun.
                 if !isWrapped { rows.append(row) }
                 row = Row(characters: place + 1..<place + 1, lead: .continuation, width: continuationWidth)
