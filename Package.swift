@@ -76,7 +76,8 @@ let package = Package(
         .target(
             name: "Control",
             dependencies: [
-                "CProcess", "ControlStore", "Frames", "KeyModel", "PluginKit", "Rotation", "Scheduling", "Scripting", "Storage",
+                "CProcess", "ControlStore", "Frames", "KeyModel", "PluginKit", "Rotation", "Scheduling", "Scripting",
+                "Storage",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict
@@ -198,7 +199,8 @@ let package = Package(
         .testTarget(
             name: "ControlTests",
             dependencies: [
-                "CProcess", "Control", "ControlStore", "ControlTesting", "Frames", "KR1", "KeyModel", "PluginKit", "Providers", "Rotation",
+                "CProcess", "Control", "ControlStore", "ControlTesting", "Frames", "KR1", "KeyModel", "PluginKit",
+                "Providers", "Rotation",
                 "Scripting",
                 "Storage", "StorageSQLite", "control-probe", .product(name: "Logging", package: "swift-log"),
             ],
