@@ -36,14 +36,16 @@ struct InputTests {
     ])
     func otherInputsAreNot(input: String) {
         var inputs = SensitiveInputs(describing: Self.entries)
-        #expect(!inputs.holdsSecret(input))
+        let isSecret = inputs.holdsSecret(input)
+        #expect(!isSecret)
     }
 
     @Test func valueThatWasSensitiveOnceStaysSo() {
         var inputs = SensitiveInputs(describing: Self.entries)
-        #expect(!inputs.holdsSecret("print('hunter2')"))
-        #expect(inputs.holdsSecret(#"columns.seal("t.s", "hunter2")"#))
-        #expect(inputs.holdsSecret("print('hunter2')"))
+        let found = ["print('hunter2')", #"columns.seal("t.s", "hunter2")"#, "print('hunter2')"].map {
+            inputs.holdsSecret($0)
+        }
+        #expect(found == [false, true, true])
         #expect(!inputs.holdsSecret("print('other')"))
     }
 
