@@ -134,7 +134,7 @@ let package = Package(
         .testTarget(
             name: "StorageTests",
             dependencies: [
-                "KeyModel", "PluginKit", "Storage", "StorageSQLite", "StorageTesting",
+                "KeyModel", "PluginKit", "Storage", "StorageSQLite", "StorageTesting", "ToolTesting",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict
@@ -177,7 +177,9 @@ let package = Package(
             name: "SchedulingTests", dependencies: ["KeyModel", "Scheduling", "VectorTesting"], swiftSettings: strict),
         .testTarget(
             name: "ScriptingTests",
-            dependencies: ["ControlStore", "Frames", "KeyModel", "PluginKit", "Scripting", "Storage"],
+            dependencies: [
+                "CLua", "ControlStore", "Frames", "KeyModel", "PluginKit", "Scripting", "Storage", "keyturn-lua",
+            ],
             swiftSettings: strict
         ),
         // A small service behind a real socket, in the test's process or in one of its own.
