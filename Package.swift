@@ -24,6 +24,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
         .systemLibrary(name: "CLua", path: "Sources/CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
@@ -75,12 +76,15 @@ let package = Package(
         .target(
             name: "Control",
             dependencies: [
-                "ControlStore", "Frames", "KeyModel", "PluginKit", "Rotation", "Scheduling", "Scripting", "Storage",
+                "CProcess", "ControlStore", "Frames", "KeyModel", "PluginKit", "Rotation", "Scheduling", "Scripting", "Storage",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict
         ),
-        .target(name: "Terminal", dependencies: ["Frames"], swiftSettings: strict),
+        // The only target that speaks HTTP.
+        .target(
+            name: "Webhooks", dependencies: ["Control", "ControlStore", "KeyModel"], swiftSettings: strict),
+        .target(name: "Terminal", dependencies: ["Frames", "KeyModel"], swiftSettings: strict),
         .executableTarget(
             name: "keyturn-lua", dependencies: ["CLua"], path: "Sources/LuaWorker",
             cSettings: [
@@ -91,11 +95,12 @@ let package = Package(
         .executableTarget(
             name: "keyturn",
             dependencies: [
-                "CProcess", "Control", "ControlStore", "Fernet", "KR1", "KeyModel", "PluginKit", "Providers",
+                "CProcess", "Control", "ControlStore", "Fernet", "Frames", "KR1", "KeyModel", "PluginKit", "Providers",
                 "Rotation",
-                "Scheduling", "Scripting", "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal",
+                "Scheduling", "Scripting", "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal", "Webhooks",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             swiftSettings: strict
         ),
@@ -129,7 +134,7 @@ let package = Package(
         .testTarget(
             name: "StorageTests",
             dependencies: [
-                "KeyModel", "PluginKit", "Storage", "StorageSQLite", "StorageTesting",
+                "KeyModel", "PluginKit", "Storage", "StorageSQLite", "StorageTesting", "ToolTesting",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict
@@ -177,12 +182,20 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
+        // A small service behind a real socket, in the test's process or in one of its own.
+        .target(
+            name: "ControlTesting",
+            dependencies: ["CProcess", "Control", "Frames", .product(name: "Logging", package: "swift-log")],
+            path: "Tests/ControlTesting", swiftSettings: strict),
+        .executableTarget(
+            name: "control-probe", dependencies: ["Control", "ControlTesting", "Frames"], path: "Tests/ControlProbe",
+            swiftSettings: strict),
         .testTarget(
             name: "ControlTests",
             dependencies: [
-                "Control", "ControlStore", "Frames", "KR1", "KeyModel", "PluginKit", "Providers", "Rotation",
+                "CProcess", "Control", "ControlStore", "ControlTesting", "Frames", "KR1", "KeyModel", "PluginKit", "Providers", "Rotation",
                 "Scripting",
-                "Storage", "StorageSQLite",
+                "Storage", "StorageSQLite", "control-probe", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict
         ),

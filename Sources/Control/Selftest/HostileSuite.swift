@@ -2,7 +2,7 @@ internal import Foundation
 internal import Frames
 internal import Glibc
 internal import KeyModel
-package import Scripting
+internal import Scripting
 internal import Synchronization
 
 /// Runs the hostile scripts through sessions while another session pings, and says what became of each.

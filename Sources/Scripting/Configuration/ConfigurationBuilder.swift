@@ -19,6 +19,9 @@ struct ConfigurationBuilder {
     private var providers: [ProviderDeclaration] = []
     private var keyrings: [KeyringDeclaration] = []
     private var columns: [ColumnDeclaration] = []
+    private var roles: [RoleDeclaration] = []
+    private var webhooks: [WebhookDeclaration] = []
+    private var commands: [CommandDeclaration] = []
 
     /// Makes a builder.
     init(file: String, folder: String, cores: [CoreDescriptor]) {
@@ -41,9 +44,14 @@ struct ConfigurationBuilder {
         for column in grouped[.column] ?? [] { try addColumn(column) }
         for schedule in grouped[.schedule] ?? [] { try addSchedule(schedule) }
         for role in grouped[.role] ?? [] { try addRole(role) }
+        for webhook in grouped[.webhook] ?? [] { try addWebhook(webhook) }
+        for command in grouped[.command] ?? [] { try addCommand(command) }
         var configuration = Configuration(
             file: path, hash: hash, database: database, keyrings: keyrings, columns: columns, providers: providers,
-            inactive: declarations.filter { $0.word == .role }.map(\.place.thing))
+            inactive: [])
+        configuration.roles = roles
+        configuration.webhooks = webhooks
+        configuration.commands = commands
         configuration.hooks = hooks
         configuration.schedules = schedules
         return configuration
@@ -103,12 +111,25 @@ struct ConfigurationBuilder {
 
     private mutating func addRole(_ declaration: Declaration) throws(ScriptingError) {
         let role = try text(declaration)
-        let roles = ["viewer", "operator", "server_admin"]
-        guard roles.contains(role) else { throw unknown(declaration, role, "role", among: roles) }
+        let known = ["viewer", "operator", "server_admin"]
+        guard known.contains(role) else { throw unknown(declaration, role, "role", among: known) }
         try claim(declaration)
         let fields = try Fields(declaration, known: ["users", "groups"])
-        _ = try fields.texts("users")
-        _ = try fields.texts("groups")
+        roles.append(
+            RoleDeclaration(
+                role: role, users: try fields.texts("users") ?? [], groups: try fields.texts("groups") ?? []))
+    }
+
+    private mutating func addWebhook(_ declaration: Declaration) throws(ScriptingError) {
+        let name = try name(declaration)
+        try claim(declaration)
+        webhooks.append(try WebhookDeclaration(declaration, name: name))
+    }
+
+    private mutating func addCommand(_ declaration: Declaration) throws(ScriptingError) {
+        let name = try name(declaration)
+        try claim(declaration)
+        commands.append(try CommandDeclaration(declaration, name: name, folder: folder))
     }
 
     /// The text that follows a word.

@@ -51,8 +51,11 @@ package struct ConfigurationLoader: Sendable {
             purpose: "reading \(source.name)")
         let declarations = try Declaration.all(in: answer, file: source.name)
         var builder = ConfigurationBuilder(file: source.name, folder: source.folder, cores: cores)
-        let configuration = try builder.configuration(
+        var configuration = try builder.configuration(
             of: declarations, path: source.path, hash: Self.hash(of: source, library))
+        configuration.mentions = library.texts.reduce(into: MentionedNames(in: source.bytes).names) {
+            $0.formUnion(MentionedNames(in: $1.bytes).names)
+        }
         return (configuration, ConfigurationScript(texts: ScriptLibrary(texts: texts), workerPath: path))
     }
 

@@ -29,7 +29,7 @@ package struct ScriptLimits: Hashable, Sendable {
     static let grace = Duration.milliseconds(225)
 
     /// The most time that a worker may compute: generous, since a loaded machine gives it little of the processor.
-    var computingTime: Duration { min(time, processorTime * 10 + .seconds(5)) }
+    var computingTime: Duration { min(time, processorTime * 20 + .seconds(10)) }
 
     /// The limits as requests carry them.
     var frame: FrameValue {
