@@ -33,7 +33,7 @@ package enum ControlRequest: Sendable {
     case complete(text: String, cursor: Int)
     /// Describes the API: the answer's value is a list of entries, as `help()` shows them.
     case describe
-    /// Nothing; proves that the other end lives.
+    /// Nothing; proves that the other end lives. The answer's value is `{role}`, for a prompt, where the instance can be opened.
     case ping
 }
 

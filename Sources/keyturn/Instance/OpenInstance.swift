@@ -90,14 +90,15 @@ struct Parts {
     }
 
     func context(
-        control: ControlStore, provider: LocalProvider, journal: NodeJournal, signer: SigningKey
+        control: ControlStore, provider: LocalProvider, journal: NodeJournal, signer: SigningKey,
+        logger: Logger = Logger(label: "keyturn") { StreamLogHandler.standardError(label: $0) }
     ) throws -> RotationContext {
         RotationContext(
             control: control, cores: cores, providers: [try Name("local"): provider], memory: NodeMemory(journal),
             signer: signer, actor: Self.actor, holder: "\(ProcessInfo.processInfo.hostName), process \(getpid())",
             now: { Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) },
             reached: { [death] in death?.reached($0) },
-            logger: Logger(label: "keyturn") { StreamLogHandler.standardError(label: $0) }
+            logger: logger
         )
     }
 
