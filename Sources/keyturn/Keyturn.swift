@@ -24,7 +24,8 @@ struct Keyturn: AsyncParsableCommand {
             RewrapCommand.self, VerifyCommand.self,
             StatusCommand.self, RunsCommand.self, RunCommand.self, KeyringCommand.self, RootCommand.self,
             ServeCommand.self, CallEntryCommand.self, ReferenceCommand.self, ScheduleCommand.self, SealCommand.self,
-            OpenCommand.self, RecoverCommand.self, ConsoleCommand.self, ScriptCommand.self, VersionCommand.self,
+            OpenCommand.self, RecoverCommand.self, ConsoleCommand.self, ScriptCommand.self, SelftestCommand.self,
+            VersionCommand.self,
         ]
     )
 

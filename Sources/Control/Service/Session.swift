@@ -101,6 +101,7 @@ struct SessionHost: ScriptHost {
     let client: any ControlClient
 
     func call(_ name: String, _ arguments: [FrameValue]) async throws -> FrameValue {
+        if name == "secret.prompt" { return try await askForSecret(arguments.first) }
         do {
             return try await dispatch.perform(Call(name, arguments, confirmation: confirmation)).value
         } catch {
@@ -109,4 +110,15 @@ struct SessionHost: ScriptHost {
     }
 
     func output(_ text: String) async { await client.show(.output(text)) }
+
+    /// Asks for what must not be shown.
+    private func askForSecret(_ text: FrameValue?) async throws -> FrameValue {
+        var question = "Secret"
+        if case .string(let text) = text { question = text }
+        guard let answer = await client.answer(Question(question, isSecret: true)) else {
+            throw ControlError(
+                .callerNotConfirmed, "cannot ask for a secret: there is no terminal, or nothing was typed")
+        }
+        return .string(answer)
+    }
 }

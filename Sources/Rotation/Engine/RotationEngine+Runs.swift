@@ -126,7 +126,7 @@ extension RotationEngine {
                 run: try session.run(id), steps: try session.steps(of: id), progress: try progress(of: id, in: session),
                 columns: try session.columns(), quarantined: try session.quarantined(run: id),
                 quarantineCount: try session.quarantineCount(run: id),
-                acknowledgements: try session.acknowledgements(of: id)
+                acknowledgements: try session.acknowledgements(of: id), hooks: try session.hookAttempts(of: id)
             )
         }
     }
@@ -269,4 +269,6 @@ package struct RunHistory: Sendable {
     package let quarantineCount: Int64
     /// What consumers acknowledged.
     package let acknowledgements: [Acknowledgement]
+    /// The attempts to perform hooks, oldest first.
+    package let hooks: [HookAttempt]
 }

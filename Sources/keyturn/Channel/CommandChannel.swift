@@ -53,7 +53,7 @@ extension InstanceService {
     ) throws -> InstanceService {
         InstanceService(
             LocalInstance(directory: directory, logger: logger), api: try API(API.builtIn), life: life,
-            webhooks: Webhooks(), logger: logger)
+            webhooks: Webhooks(), scripts: LuaScripts(folder: directory.scripts), logger: logger)
     }
 }
 
