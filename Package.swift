@@ -24,6 +24,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
         .systemLibrary(name: "CLua", path: "Sources/CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
@@ -75,7 +76,7 @@ let package = Package(
         .target(
             name: "Control",
             dependencies: [
-                "ControlStore", "Frames", "KeyModel", "PluginKit", "Rotation", "Scheduling", "Scripting", "Storage",
+                "CProcess", "ControlStore", "Frames", "KeyModel", "PluginKit", "Rotation", "Scheduling", "Scripting", "Storage",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict
@@ -99,6 +100,7 @@ let package = Package(
                 "Scheduling", "Scripting", "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal", "Webhooks",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             swiftSettings: strict
         ),
@@ -132,7 +134,7 @@ let package = Package(
         .testTarget(
             name: "StorageTests",
             dependencies: [
-                "KeyModel", "PluginKit", "Storage", "StorageSQLite", "StorageTesting",
+                "KeyModel", "PluginKit", "Storage", "StorageSQLite", "StorageTesting", "ToolTesting",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict
@@ -175,15 +177,25 @@ let package = Package(
             name: "SchedulingTests", dependencies: ["KeyModel", "Scheduling", "VectorTesting"], swiftSettings: strict),
         .testTarget(
             name: "ScriptingTests",
-            dependencies: ["ControlStore", "Frames", "KeyModel", "PluginKit", "Scripting", "Storage"],
+            dependencies: [
+                "CLua", "ControlStore", "Frames", "KeyModel", "PluginKit", "Scripting", "Storage", "keyturn-lua",
+            ],
             swiftSettings: strict
         ),
+        // A small service behind a real socket, in the test's process or in one of its own.
+        .target(
+            name: "ControlTesting",
+            dependencies: ["CProcess", "Control", "Frames", .product(name: "Logging", package: "swift-log")],
+            path: "Tests/ControlTesting", swiftSettings: strict),
+        .executableTarget(
+            name: "control-probe", dependencies: ["Control", "ControlTesting", "Frames"], path: "Tests/ControlProbe",
+            swiftSettings: strict),
         .testTarget(
             name: "ControlTests",
             dependencies: [
-                "Control", "ControlStore", "Frames", "KR1", "KeyModel", "PluginKit", "Providers", "Rotation",
-                "Scripting", "Storage", "StorageSQLite", "Webhooks", .product(name: "GRDB", package: "GRDB.swift"),
-                .product(name: "Logging", package: "swift-log"),
+                "CProcess", "Control", "ControlStore", "ControlTesting", "Frames", "KR1", "KeyModel", "PluginKit",
+                "Providers", "Rotation", "Scripting", "Storage", "StorageSQLite", "Webhooks", "control-probe", "keyturn-lua",
+                .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict
         ),

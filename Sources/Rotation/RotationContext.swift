@@ -49,6 +49,16 @@ package struct RotationContext: Sendable {
     }
 }
 
+extension RotationContext {
+    /// The same on a database that is waited for by whoever has ``Patience``.
+    var patient: RotationContext {
+        guard engine.mayComeBack, !(engine is PatientEngine) else { return self }
+        return RotationContext(
+            control: ControlStore(engine: PatientEngine(engine)), cores: cores, providers: providers, memory: memory,
+            signer: signer, actor: actor, holder: holder, now: now, reached: reached, logger: logger)
+    }
+}
+
 /// Signs the proof of a rotation with a key outside of the rotated hierarchy.
 package protocol ProofSigner: Sendable {
     /// The algorithm and the public key, as `ed25519:` and base64.

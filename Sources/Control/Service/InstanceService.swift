@@ -36,7 +36,7 @@ package actor InstanceService: ControlService {
     /// Makes a service; opens nothing yet.
     package init(
         _ source: any InstanceSource, api: API, life: Life, webhooks: any WebhookPoster,
-        scripts: (any ScriptEngine)? = nil, logger: Logger
+        scripts: (any ScriptEngine)? = LuaScripts(), logger: Logger
     ) {
         self.source = source
         self.api = api

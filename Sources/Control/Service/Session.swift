@@ -101,6 +101,7 @@ struct SessionHost: ScriptHost {
     let client: any ControlClient
 
     func call(_ name: String, _ arguments: [FrameValue]) async throws -> FrameValue {
+        if name == "secret.prompt" { return try await prompt(arguments) }
         do {
             return try await dispatch.perform(Call(name, arguments, confirmation: confirmation)).value
         } catch {
@@ -109,4 +110,15 @@ struct SessionHost: ScriptHost {
     }
 
     func output(_ text: String) async { await client.show(.output(text)) }
+
+    /// Asks the person at the console for something secret, which stands in no text and no history.
+    private func prompt(_ arguments: [FrameValue]) async throws -> FrameValue {
+        var text = "Secret"
+        if case .string(let given)? = arguments.first { text = given }
+        guard dispatch.isInteractive, let answer = await client.answer(Question(text, isSecret: true)) else {
+            throw ControlError(
+                .callerNotConfirmed, "nobody is there to type a secret", hint: "Run it in a console on a terminal.")
+        }
+        return .string(answer)
+    }
 }

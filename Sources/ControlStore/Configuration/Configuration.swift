@@ -25,6 +25,10 @@ package struct Configuration: Hashable, Sendable {
     /// The dotted names that stand in the text outside of comments and quotes, such as `backups.create`: what its functions
     /// could call.
     package var mentions: Set<String> = []
+    /// The hooks, in the order in which they were declared.
+    package var hooks: [HookDeclaration] = []
+    /// The schedules, in the order in which they were declared.
+    package var schedules: [ScheduleDeclaration] = []
     /// What was declared but does nothing yet, in words: `schedule "quarterly"`.
     package var inactive: [String]
 

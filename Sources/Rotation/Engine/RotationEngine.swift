@@ -18,6 +18,7 @@ package struct RotationEngine: Sendable {
     /// - Throws: ``ControlStoreError`` with `storeSchemaState` where it belongs to none, `storeSetBack` where it belongs to
     ///   another, or `storeSchemaNewer`; or ``StorageError``.
     package init(context: RotationContext, configurationHash: String) async throws {
+        let context = context.patient
         self.context = context
         self.configurationHash = configurationHash
         keys = KeyAccess(control: context.control, cores: context.cores, providers: context.providers)
