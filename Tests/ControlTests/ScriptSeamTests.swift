@@ -86,11 +86,14 @@ struct LuaSessionTests {
         let service = try bench.service(scripts: LuaScripts())
         let session = try await service.session()
         let script = Script("while true do end", name: "t", isInteractive: true)
-        let running = Task { await controlError { _ = try await session.perform(.script(script), for: ScriptedClient()) } }
+        let running = Task {
+            await controlError { _ = try await session.perform(.script(script), for: ScriptedClient()) }
+        }
         try await Task.sleep(for: .milliseconds(500))
         await session.cancel()
         #expect(await running.value?.codeName == "callerInterrupted")
-        let next = try await session.perform(.script(Script("1 + 1", name: "t", isInteractive: true)), for: ScriptedClient())
+        let next = try await session.perform(
+            .script(Script("1 + 1", name: "t", isInteractive: true)), for: ScriptedClient())
         #expect(next.value == 2)
         await session.close()
         await service.stop()

@@ -59,6 +59,11 @@ package final class Sandbox {
         return try await spawn("python3", [file] + arguments, input: input, environment: [:]).wait().expecting()
     }
 
+    /// Runs another program in this folder to its end.
+    package func run(_ program: String, _ arguments: [String]) async throws -> ProgramOutput {
+        try await spawn(program, arguments, input: "", environment: [:]).wait()
+    }
+
     private func spawn(
         _ program: String, _ arguments: [String], input: String, environment: [String: String]
     ) throws -> RunningProgram {

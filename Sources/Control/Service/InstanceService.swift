@@ -36,7 +36,7 @@ package actor InstanceService: ControlService {
     /// Makes a service; opens nothing yet.
     package init(
         _ source: any InstanceSource, api: API, life: Life, webhooks: any WebhookPoster,
-        scripts: (any ScriptEngine)? = LuaScripts(), logger: Logger
+        scripts: (any ScriptEngine)? = nil, logger: Logger
     ) {
         self.source = source
         self.api = api
@@ -104,6 +104,7 @@ package actor InstanceService: ControlService {
     /// - Parameters:
     ///   - configuration: What to open, where it was read already.
     ///   - beginsJournal: Whether a journal that is missing is begun anew.
+    /// - Returns: The instance.
     /// - Throws: Whatever stands in the way.
     func instance(_ configuration: Configuration? = nil, beginsJournal: Bool = false) async throws -> Instance {
         if let opened { return opened }
@@ -114,7 +115,7 @@ package actor InstanceService: ControlService {
         }
         opening = task
         defer { opening = nil }
-        let instance = try await task.value
+        let instance = withHooks(try await task.value)
         opened = instance
         return instance
     }
@@ -149,6 +150,21 @@ package actor InstanceService: ControlService {
     /// Works by another configuration of the same database from now on.
     func replace(_ configuration: Configuration) {
         opened?.configuration = configuration
+        opened = opened.map(withHooks)
+    }
+
+    /// An instance whose runs perform the hooks of its configuration.
+    private func withHooks(_ instance: Instance) -> Instance {
+        var instance = instance
+        let configuration = instance.configuration
+        instance.context.hooks = configuration.hooks.isEmpty ? nil : ScriptedHooks(self, configuration)
+        return instance
+    }
+
+    /// What functions of a configuration may call; nothing where nobody has granted them anything.
+    func grant(of configuration: Configuration) async throws -> Set<String> {
+        let control = try await instance().context.control
+        return Set(try await control.read { try $0.grant(of: configuration.hash) }?.calls ?? [])
     }
 
     /// What a peer may do.

@@ -21,7 +21,7 @@ actor Session: ControlChannel {
     }
 
     func perform(_ request: ControlRequest, for client: any ControlClient) async throws -> Answer {
-        if case .ping = request { return Answer(.null) }
+        if case .ping = request { return Answer(await service.greeting(for: peer)) }
         guard scope == nil else {
             throw ControlError(
                 .callerBusy, "the session already performs a request", hint: "Wait for it, or open another.")
@@ -31,7 +31,7 @@ actor Session: ControlChannel {
         defer { self.scope = nil }
         do {
             switch request {
-            case .ping: return Answer(.null)
+            case .ping: return Answer(await service.greeting(for: peer))
             case .describe: return Answer(service.api.description)
             case .complete(let text, let cursor):
                 return Answer(await Completion(service, peer).candidates(text: text, cursor: cursor))
@@ -81,6 +81,7 @@ extension InstanceService {
     ///   - name: Which one, for the audit log: `before hook of run 7`.
     ///   - client: Gets its output and its progress.
     ///   - scope: Ends its calls.
+    /// - Returns: The host.
     /// - Throws: What stands in the way of opening the instance.
     package func grantedHost(
         _ way: Peer.Way, name: String, client: any ControlClient, scope: CallScope

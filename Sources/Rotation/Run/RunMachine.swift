@@ -11,6 +11,8 @@ package struct RunMachine: Hashable, Sendable {
         case started
         /// The phase in hand is finished.
         case phaseDone
+        /// The phase in hand is finished, but something beside it went wrong, which a person must see.
+        case phaseDoneWith(remark: String)
         /// Consumers have not said yet that they can go along.
         case acknowledgementsMissing(AcknowledgementStage, [Name])
         /// A sweep over all columns found this many values under other keys, all of them dealt with or missed.
@@ -50,6 +52,7 @@ package struct RunMachine: Hashable, Sendable {
     /// How many values were exceptions when it was verified.
     package private(set) var exceptions: Int64 = 0
 
+    private var remark: String?
     private var foundBefore: Int64?
     private var stubbornSweeps = 0
 
@@ -68,6 +71,9 @@ package struct RunMachine: Hashable, Sendable {
         switch event {
         case .started: return start()
         case .phaseDone: return advance()
+        case .phaseDoneWith(let remark):
+            self.remark = remark
+            return advance()
         case .acknowledgementsMissing(let stage, let consumers): return wait(for: stage, of: consumers)
         case .swept(let found): return settle(found: found)
         case .verified(let exceptions, let left): return conclude(exceptions: exceptions, left: left)
@@ -91,8 +97,10 @@ package struct RunMachine: Hashable, Sendable {
         guard let next = phase.next else { return .end }
         phase = next
         guard next == .done else { return .perform(next) }
-        state = exceptions == 0 ? .done : .doneWithExceptions
-        message = exceptions == 0 ? nil : "\(exceptions) values need a look; the old keys stay unretired"
+        let values = exceptions == 0 ? nil : "\(exceptions) values need a look; the old keys stay unretired"
+        let remarks = [values, remark].compactMap { $0 }
+        state = remarks.isEmpty ? .done : .doneWithExceptions
+        message = remarks.isEmpty ? nil : remarks.joined(separator: "; ")
         return .end
     }
 
@@ -135,6 +143,12 @@ package struct RunMachine: Hashable, Sendable {
         state = .cancelled
         message = "on request"
         return phase <= .activate ? .discardAndEnd : .end
+    }
+
+    /// Adds to a run that has ended what went wrong afterwards.
+    package mutating func add(remark: String) {
+        if state == .done { state = .doneWithExceptions }
+        message = [message, remark].compactMap { $0 }.joined(separator: "; ")
     }
 
     private mutating func fail(_ why: String) -> Action {
