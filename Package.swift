@@ -90,6 +90,9 @@ let package = Package(
         .target(
             name: "Webhooks", dependencies: ["Control", "ControlStore", "KeyModel"], swiftSettings: strict),
         .target(name: "Terminal", dependencies: ["Frames", "KeyModel"], swiftSettings: strict),
+        // What a person or a script sees of an instance: the console, its formats, its commands.
+        .target(
+            name: "ConsoleSession", dependencies: ["Control", "Frames", "KeyModel", "Terminal"], swiftSettings: strict),
         .executableTarget(
             name: "keyturn-lua", dependencies: ["CLua"], path: "Sources/LuaWorker",
             cSettings: [
@@ -100,7 +103,9 @@ let package = Package(
         .executableTarget(
             name: "keyturn",
             dependencies: [
-                "Backups", "CProcess", "Control", "ControlStore", "Fernet", "Frames", "KR1", "KeyModel", "PluginKit",
+                "Backups", "CProcess", "ConsoleSession", "Control", "ControlStore", "Fernet", "Frames", "KR1",
+                "KeyModel",
+                "PluginKit",
                 "Providers",
                 "Rotation",
                 "Scheduling", "Scripting", "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal", "Webhooks",
@@ -200,9 +205,9 @@ let package = Package(
             name: "ControlTests",
             dependencies: [
                 "CProcess", "Control", "ControlStore", "ControlTesting", "Frames", "KR1", "KeyModel", "PluginKit",
-                "Providers", "Rotation",
-                "Scripting",
-                "Storage", "StorageSQLite", "control-probe", .product(name: "Logging", package: "swift-log"),
+                "Providers", "Rotation", "Scripting", "Storage", "StorageSQLite", "Webhooks", "control-probe",
+                "keyturn-lua",
+                .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict
         ),
@@ -216,6 +221,14 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: strict),
+        .testTarget(
+            name: "ConsoleSessionTests",
+            dependencies: ["ConsoleSession", "console-double", "Control", "Frames", "Terminal"],
+            exclude: ["console.py"], swiftSettings: strict),
+        // The console on an instance of paper, for tests that need answers at a chosen time.
+        .executableTarget(
+            name: "console-double", dependencies: ["ConsoleSession", "Control", "Frames", "Terminal"],
+            path: "Tests/ConsoleDouble"),
         // Runs the built executable against real files.
         .testTarget(
             name: "EndToEndTests",

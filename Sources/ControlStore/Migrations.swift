@@ -205,6 +205,17 @@ extension ControlSession {
                 ]
             ),
         ],
+        // What hooks did in runs.
+        [
+            TableDefinition(
+                "run_hooks",
+                [
+                    "attempt text PRIMARY KEY", "run_id integer NOT NULL", "stage text NOT NULL",
+                    "number integer NOT NULL", "file text NOT NULL", "line integer NOT NULL", "state text NOT NULL",
+                    "started_at text NOT NULL", "finished_at text", "output text NOT NULL", "message text",
+                ]
+            )
+        ],
         // The catalogue of backups, and keys that are destroyed.
         [
             TableDefinition(

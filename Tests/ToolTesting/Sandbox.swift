@@ -72,6 +72,11 @@ package final class Sandbox {
         _ = try await run("/bin/sh", "-c", "cat >\"$0\" && chmod 755 \"$0\"", path(name), input: text).expecting()
     }
 
+    /// Runs another program in this folder to its end.
+    package func run(_ program: String, _ arguments: [String]) async throws -> ProgramOutput {
+        try await spawn(program, arguments, input: "", environment: [:]).wait()
+    }
+
     private func spawn(
         _ program: String, _ arguments: [String], input: String, environment: [String: String]
     ) throws -> RunningProgram {
@@ -81,6 +86,7 @@ package final class Sandbox {
         let streams = RunningProgram.Streams(
             input: path("io/\(count).in"), output: path("io/\(count).out"), error: path("io/\(count).err"))
         return try RunningProgram(
-            program, arguments, in: folder.path, environment: inherited.merging(environment) { $1 }.merging(variables) { $1 }, streams: streams)
+            program, arguments, in: folder.path,
+            environment: inherited.merging(environment) { $1 }.merging(variables) { $1 }, streams: streams)
     }
 }

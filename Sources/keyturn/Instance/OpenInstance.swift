@@ -37,7 +37,7 @@ struct OpenInstance {
         let description = try directory.read()
         if beginsJournal { try directory.beginJournal(of: description.instance) }
         let parts = try Parts()
-        let configuration = try await parts.load(description.configuration)
+        let configuration = try await parts.load(description.configuration, scripts: directory.scripts)
         let store = try await Parts.connect(configuration.database)
         let provider = try LocalProvider(opening: directory.rootKey)
         let control = ControlStore(engine: store)
@@ -81,8 +81,8 @@ struct Parts {
         death = try DieAtPoint(environment: ProcessInfo.processInfo.environment)
     }
 
-    func load(_ file: String) async throws -> Configuration {
-        try await ConfigurationLoader(cores: cores.descriptors).load(file: file)
+    func load(_ file: String, scripts: String? = nil) async throws -> Configuration {
+        try await ConfigurationLoader(cores: cores.descriptors).load(file: file, scripts: scripts)
     }
 
     static func connect(_ location: DatabaseLocation) async throws -> any StorageEngine {
@@ -93,14 +93,15 @@ struct Parts {
     }
 
     func context(
-        control: ControlStore, provider: LocalProvider, journal: NodeJournal, signer: SigningKey
+        control: ControlStore, provider: LocalProvider, journal: NodeJournal, signer: SigningKey,
+        logger: Logger = Logger(label: "keyturn") { StreamLogHandler.standardError(label: $0) }
     ) throws -> RotationContext {
         RotationContext(
             control: control, cores: cores, providers: [try Name("local"): provider], memory: NodeMemory(journal),
             signer: signer, actor: Self.actor, holder: "\(ProcessInfo.processInfo.hostName), process \(getpid())",
             now: { Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) },
             reached: { [death] in death?.reached($0.rawValue) },
-            logger: Logger(label: "keyturn") { StreamLogHandler.standardError(label: $0) }
+            logger: logger
         )
     }
 
