@@ -76,7 +76,8 @@ let package = Package(
         .target(
             name: "Control",
             dependencies: [
-                "CProcess", "ControlStore", "Frames", "KeyModel", "PluginKit", "Rotation", "Scheduling", "Scripting", "Storage",
+                "CProcess", "ControlStore", "Frames", "KeyModel", "PluginKit", "Rotation", "Scheduling", "Scripting",
+                "Storage",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict
@@ -200,6 +201,7 @@ let package = Package(
             dependencies: [
                 "CProcess", "Control", "ControlStore", "ControlTesting", "Frames", "KR1", "KeyModel", "PluginKit",
                 "Providers", "Rotation", "Scripting", "Storage", "StorageSQLite", "Webhooks", "control-probe",
+                "keyturn-lua",
                 .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict

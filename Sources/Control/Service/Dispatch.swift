@@ -29,6 +29,9 @@ struct Dispatch: Sendable {
         self.grant = grant
     }
 
+    /// Whether a person can be asked.
+    var isInteractive: Bool { hello.isInteractive }
+
     /// Performs a call.
     ///
     /// - Throws: ``ControlError``, or what the instance refused.

@@ -44,6 +44,7 @@ package protocol InstanceSource: Sendable {
     /// - Parameters:
     ///   - configuration: What to open.
     ///   - beginsJournal: Whether a journal that is missing is begun anew, as only `recover` may.
+    /// - Returns: The instance.
     /// - Throws: Whatever stands in the way.
     func open(_ configuration: Configuration, beginsJournal: Bool) async throws -> Instance
 
