@@ -66,6 +66,7 @@ package struct HostileSuite: Sendable {
     /// Runs all cases, one after the other.
     ///
     /// - Parameter told: Told of each result as it comes.
+    /// - Returns: A result a case, and what the other session saw meanwhile.
     /// - Throws: ``ControlError`` where no session can be opened.
     package func run(told: @Sendable (Result) -> Void = { _ in }) async throws -> Report {
         let bystander = try await open()

@@ -28,13 +28,16 @@ extension HostileCase {
             """),
         HostileCase("10", "an empty text repeated 2^63 times", .refused(["string.rep"]), "(''):rep(math.maxinteger)"),
         HostileCase(
-            "13", "a pattern that backtracks", .refused(["steps"]), "return (('a'):rep(3000)):find('.-.-.-.-b$')"),
+            "13", "a pattern that backtracks", .refused(["steps", "took too"]),
+            "return (('a'):rep(3000)):find('.-.-.-.-b$')"),
         HostileCase(
             "14", "a pattern of optional letters", .ended,
             "return ('a'):rep(29):find(('a?'):rep(28) .. ('a'):rep(29) .. 'b')"),
         HostileCase(
-            "15", "a pattern of stars", .refused(["steps"]), "return ('a'):rep(40):find(('a*'):rep(12) .. 'b')"),
-        HostileCase("16", "gsub that backtracks", .refused(["steps"]), "return ('a'):rep(3000):gsub('.-.-.-b', '')"),
+            "15", "a pattern of stars", .refused(["steps", "took too"]),
+            "return ('a'):rep(40):find(('a*'):rep(12) .. 'b')"),
+        HostileCase(
+            "16", "gsub that backtracks", .refused(["steps", "took too"]), "return ('a'):rep(3000):gsub('.-.-.-b', '')"),
         HostileCase(
             "16b", "patterns that backtrack, in a loop", .stopped,
             "while true do pcall(string.find, ('a'):rep(3000), '.-.-.-.-b$') end"),

@@ -26,7 +26,7 @@ package struct ScriptLimits: Hashable, Sendable {
     /// How long a script that has to end may still run before its worker is killed.
     ///
     /// A little less than the 250 ms that are promised, so that the killing itself falls within them.
-    static let grace = Duration.milliseconds(225)
+    static let grace = Duration.milliseconds(190)
 
     /// The most time that a worker may compute: generous, since a loaded machine gives it little of the processor.
     var computingTime: Duration { min(time, processorTime * 20 + .seconds(10)) }

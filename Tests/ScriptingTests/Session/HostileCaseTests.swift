@@ -7,6 +7,7 @@ import Testing
 @testable import Scripting
 
 extension HostileCase: CustomTestStringConvertible {
+    /// The case as test reports name it.
     public var testDescription: String { "\(id) \(title)" }
 }
 
