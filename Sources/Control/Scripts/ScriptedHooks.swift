@@ -1,6 +1,5 @@
 internal import ControlStore
 internal import Frames
-internal import Glibc
 internal import KeyModel
 internal import Rotation
 internal import Scripting
@@ -19,48 +18,42 @@ struct ScriptedHooks: RunHooks {
 
     func perform(_ hook: HookDeclaration, on occasion: HookOccasion) async throws {
         let script = try await service.source.script(of: configuration)
-        let host = HookHost(service, occasion, grant: try await service.grant(of: configuration))
-        let result = try await script.call(
-            hook, argument: occasion.frame(hook), functions: service.api.entries.map(\.name), host: host)
-        if result.outputWasCut { occasion.output("\n(output truncated)\n") }
+        let scope = CallScope()
+        let granted = try await service.grantedHost(
+            .hook, name: "\(hook.stage.rawValue) hook of run \(occasion.run.id)",
+            client: HookClient(occasion: occasion),
+            scope: scope)
+        let host = HookHost(api: service.api, run: occasion.run.id, granted: granted)
+        try await withTaskCancellationHandler {
+            let result = try await script.call(
+                hook, argument: occasion.frame(hook), functions: service.api.entries.map(\.name), host: host)
+            if result.outputWasCut { occasion.output("\n(output truncated)\n") }
+        } onCancel: {
+            scope.cancel()
+        }
     }
 }
 
-/// Performs a hook's calls under the grant of its configuration, and refuses what would cut into its own run.
+/// Refuses a hook what would cut into its own run, and lets the rest through to what was granted.
 private struct HookHost: ScriptHost {
-    private let service: InstanceService
-    private let occasion: HookOccasion
-    private let grant: Set<String>
-    private let scope = CallScope()
+    let api: API
+    let run: Int64
+    let granted: any ScriptHost
 
-    init(_ service: InstanceService, _ occasion: HookOccasion, grant: Set<String>) {
-        self.service = service
-        self.occasion = occasion
-        self.grant = grant
-    }
-
-    /// What would turn keys, or stop the run, in the middle of it.
+    /// What would stop the run in the middle of it.
     private static let ownRun: Set<String> = ["runs.pause", "runs.resume", "runs.cancel"]
 
     func call(_ name: String, _ arguments: [FrameValue]) async throws -> FrameValue {
-        let entry = try service.api.entry(name)
-        if entry.isMutating, entry.namespace == "rotations" || Self.ownRun.contains(name) {
+        let turnsKeys = name.hasPrefix("rotations.")
+        if turnsKeys || Self.ownRun.contains(name), try api.entry(name).isMutating {
             throw ControlError(
-                .callerNotAllowed, "a hook of run \(occasion.run.id) cannot call \(name): the run is open",
+                .callerNotAllowed, "a hook of run \(run) cannot call \(name): the run is open",
                 hint: "Raise an error to stop the run; start others once it has ended.")
         }
-        let peer = Peer(uid: geteuid(), gid: getegid(), pid: getpid(), user: "hook", groups: [], way: .hook)
-        let dispatch = Dispatch(
-            service, peer, SessionHello(way: .hook, isInteractive: false), HookClient(occasion: occasion), scope,
-            grant: grant)
-        do {
-            return try await dispatch.perform(Call(name, arguments, confirmation: .given)).value
-        } catch {
-            throw ControlError(wrapping: error)
-        }
+        return try await granted.call(name, arguments)
     }
 
-    func output(_ text: String) async { occasion.output(text) }
+    func output(_ text: String) async { await granted.output(text) }
 }
 
 /// Writes what happens during a hook's calls into its output; nobody can be asked.

@@ -162,12 +162,6 @@ package actor InstanceService: ControlService {
         return instance
     }
 
-    /// What functions of a configuration may call; nothing where nobody has granted them anything.
-    func grant(of configuration: Configuration) async throws -> Set<String> {
-        let control = try await instance().context.control
-        return Set(try await control.read { try $0.grant(of: configuration.hash) }?.calls ?? [])
-    }
-
     /// What a peer may do.
     nonisolated func role(of peer: Peer, in configuration: Configuration) -> Role? {
         Permissions(configuration, directory: source.directory).role(of: peer)

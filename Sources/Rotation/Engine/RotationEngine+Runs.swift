@@ -89,8 +89,7 @@ extension RotationEngine {
     /// - Throws: ``ControlStoreError`` with `storeLeaseHeld`, or what stopped the run; its record says why.
     /// - Important: Cancelling, or raising the interrupt, stops after the batch in hand.
     package func drive(_ id: Int64, _ options: DriveOptions) async throws -> RunRecord {
-        let patience = Patience(interrupt: options.interrupt, logger: context.logger)
-        return try await Patience.$current.withValue(patience) { try await drivePatiently(id, options) }
+        try await Patience.during(context, until: options.interrupt) { try await drivePatiently(id, options) }
     }
 
     private func drivePatiently(_ id: Int64, _ options: DriveOptions) async throws -> RunRecord {

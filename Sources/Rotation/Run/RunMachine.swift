@@ -15,6 +15,8 @@ package struct RunMachine: Hashable, Sendable {
         case phaseDoneWith(remark: String)
         /// Consumers have not said yet that they can go along.
         case acknowledgementsMissing(AcknowledgementStage, [Name])
+        /// No verified backup of the run is in the catalogue, and its keyring demands one.
+        case backupMissing
         /// A sweep over all columns found this many values under other keys, all of them dealt with or missed.
         case swept(found: Int64)
         /// Everything was opened; so many values are exceptions, so many lie under old keys after all.
@@ -75,6 +77,7 @@ package struct RunMachine: Hashable, Sendable {
             self.remark = remark
             return advance()
         case .acknowledgementsMissing(let stage, let consumers): return wait(for: stage, of: consumers)
+        case .backupMissing: return waitForBackup()
         case .swept(let found): return settle(found: found)
         case .verified(let exceptions, let left): return conclude(exceptions: exceptions, left: left)
         case .requested(.pause): return park()
@@ -111,6 +114,12 @@ package struct RunMachine: Hashable, Sendable {
             stage == .opens
             ? "until \(names) can open with the new key" : "until \(names) seal with the new key"
         return .wait(stage, consumers)
+    }
+
+    private mutating func waitForBackup() -> Action {
+        state = .waiting
+        message = "until a verified backup of the run is made"
+        return .park
     }
 
     private mutating func settle(found: Int64) -> Action {

@@ -81,7 +81,9 @@ struct Runner: Sendable {
         if let event = try await pending(run) { return event }
         switch phase {
         case .planned: return .phaseDone
-        case .before: return try await performHooks(.before, of: run) ?? .phaseDone
+        case .before:
+            if let event = try await performHooks(.before, of: run) { return event }
+            return try await hasBackup(run) ? .phaseDone : .backupMissing
         case .after: return try await performHooksAfter(run)
         case .done: return .phaseDone
         case .preflight: return try await preflight(run)
@@ -105,6 +107,17 @@ struct Runner: Sendable {
         return request == .none ? nil : .requested(request)
     }
 
+    /// Whether a verified backup of the run is in the catalogue, or none is demanded.
+    ///
+    /// An emergency is not held back, and where only wraps change the rows stay as they are.
+    private func hasBackup(_ run: RunRecord) async throws -> Bool {
+        guard run.urgency == .routine, run.kind != .rewrap else { return true }
+        return try await context.control.read { session in
+            try session.keyring(run.keyring).keyring.policy.backup == .optional
+                || session.hasVerifiedBackup(of: run, stage: .before)
+        }
+    }
+
     /// Waits until the run may go on; nil when the process is asked to end first.
     private func waitForPeople(_ run: RunRecord, _ machine: RunMachine) async throws -> RunMachine.Event? {
         while !interrupt.isSet {
@@ -117,6 +130,8 @@ struct Runner: Sendable {
             case (_, .cancel): return .requested(.cancel)
             case (.paused, .none): return .started
             case (.waiting, .pause): return .requested(.pause)
+            case (.waiting, .none) where machine.phase == .before:
+                if try await hasBackup(run) { return .started }
             case (.waiting, .none) where acknowledged > 0:
                 let stage: AcknowledgementStage = machine.phase == .publish ? .opens : .seals
                 let event = try await acknowledgements(of: run, stage: stage)

@@ -21,6 +21,7 @@ struct OpenInstance {
     let store: any StorageEngine
     let control: ControlStore
     let provider: LocalProvider
+    let configuration: Configuration
 
     /// Opens an instance and brings its records in line with its configuration.
     ///
@@ -46,7 +47,9 @@ struct OpenInstance {
         )
         let engine = try await RotationEngine(context: context, configurationHash: configuration.hash)
         if appliesConfiguration { try await engine.apply(ifChanged: configuration) }
-        return OpenInstance(directory: directory, engine: engine, store: store, control: control, provider: provider)
+        return OpenInstance(
+            directory: directory, engine: engine, store: store, control: control, provider: provider,
+            configuration: configuration)
     }
 
     /// Does work while no other process of the node does any; waits `patience` for one that does.
@@ -71,7 +74,7 @@ struct OpenInstance {
 /// The built-in parts from which instances are put together.
 struct Parts {
     let cores: CoreCatalogue
-    private let death: DieAtPoint?
+    let death: DieAtPoint?
 
     init() throws {
         cores = try CoreCatalogue([Fernet.self, KR1.self])
@@ -97,7 +100,7 @@ struct Parts {
             control: control, cores: cores, providers: [try Name("local"): provider], memory: NodeMemory(journal),
             signer: signer, actor: Self.actor, holder: "\(ProcessInfo.processInfo.hostName), process \(getpid())",
             now: { Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) },
-            reached: { [death] in death?.reached($0) },
+            reached: { [death] in death?.reached($0.rawValue) },
             logger: logger
         )
     }

@@ -62,7 +62,8 @@ final class Bench: Sendable {
     /// Another `node` plays a second machine, another `journal` what it remembers, another `control` a database that was
     /// put in place of the bench's own.
     func engine(
-        node: String? = nil, remembering journal: NodeJournal? = nil, on control: ControlStore? = nil
+        node: String? = nil, remembering journal: NodeJournal? = nil, on control: ControlStore? = nil,
+        actor: String = "tester"
     ) async throws -> RotationEngine {
         var memory = journal.map { NodeMemory($0) } ?? memory
         if let node {
@@ -73,7 +74,7 @@ final class Bench: Sendable {
         }
         var context = RotationContext(
             control: control ?? self.control, cores: try CoreCatalogue([KR1.self, Fernet.self, DoubleCore.self]),
-            providers: [try Name("local"): provider], memory: memory, signer: signer, actor: "tester",
+            providers: [try Name("local"): provider], memory: memory, signer: signer, actor: actor,
             holder: node ?? "here", now: { [clock] in clock.now() }, reached: { [hook] in hook.reached($0) },
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         )
