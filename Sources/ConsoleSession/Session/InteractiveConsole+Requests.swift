@@ -64,8 +64,8 @@ extension InteractiveConsole {
     ///
     /// - Returns: False where the person leaves.
     private func stop(_ times: Int) -> Bool {
+        // What comes behind it was typed after it, another Ctrl-C perhaps.
         typedAhead = []
-        device.dropInput()
         switch times {
         case 1:
             say(progress.run.map { "^C  leaving run \($0), which goes on" } ?? "^C  asking it to end", .warning)

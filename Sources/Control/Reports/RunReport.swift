@@ -179,7 +179,8 @@ extension RunHistory {
         }
         var blocks: [Answer.Block] = [.table("hooks", ["at", "stage", "hook", "state", "message"], rows: rows)]
         for attempt in hooks where !attempt.output.isEmpty {
-            let lines = attempt.output.split(separator: "\n", omittingEmptySubsequences: false).map { "  \($0)" }
+            var lines = attempt.output.split(separator: "\n", omittingEmptySubsequences: false).map { "  \($0)" }
+            if attempt.output.hasSuffix("\n") { lines.removeLast() }
             blocks.append(.lines(["output of \(attempt.hook.stage.rawValue) (\(attempt.hook.place))"] + lines))
         }
         return blocks

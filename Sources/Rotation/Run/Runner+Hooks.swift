@@ -61,7 +61,9 @@ extension Runner {
     /// Performs the hooks for the end of a run, however it ended.
     func performLastHooks(of run: RunRecord, _ machine: inout RunMachine) async throws {
         guard !machine.state.isOpen, run.state.isOpen else { return }
-        for hook in try await hooksLeft(.always, of: run) { try await performLast(hook, of: run, &machine) }
+        var ending = run
+        ending.phase = machine.phase
+        for hook in try await hooksLeft(.always, of: run) { try await performLast(hook, of: ending, &machine) }
     }
 
     private func performLast(_ hook: HookDeclaration, of run: RunRecord, _ machine: inout RunMachine) async throws {

@@ -50,7 +50,8 @@ struct Runner: Sendable {
                 context.reached(.runFinished)
                 return run
             }
-            try await record(machine, in: &run)
+            // That it has ended is recorded with what becomes of its last hooks.
+            if action != .end, action != .discardAndEnd { try await record(machine, in: &run) }
         }
     }
 
