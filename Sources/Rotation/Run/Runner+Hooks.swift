@@ -37,6 +37,18 @@ extension Runner {
         return nil
     }
 
+    /// Refuses to wait for a backup that the hooks were to make; where there are none, a person makes it.
+    ///
+    /// - Throws: ``RotationError`` with `callerHookFailed` where there is a hook before the run.
+    func refuseHooksWithoutBackup(_ run: RunRecord) throws {
+        guard let hook = context.hooks?.hooks.first(where: { $0.stage == .before }) else { return }
+        throw RotationError(
+            .callerHookFailed,
+            "hook \"before\" (\(hook.place)) left no verified backup of run \(run.id), which keyring "
+                + "\"\(run.keyring)\" demands",
+            hint: "Nothing was changed and no key was made; have it call backups.create{run = run.id}, start again.")
+    }
+
     /// Performs the hooks after the work; the run is done whatever becomes of them.
     func performHooksAfter(_ run: RunRecord) async throws -> RunMachine.Event {
         var failures: [String] = []

@@ -84,7 +84,9 @@ struct Runner: Sendable {
         case .planned: return .phaseDone
         case .before:
             if let event = try await performHooks(.before, of: run) { return event }
-            return try await hasBackup(run) ? .phaseDone : .backupMissing
+            if try await hasBackup(run) { return .phaseDone }
+            try refuseHooksWithoutBackup(run)
+            return .backupMissing
         case .after: return try await performHooksAfter(run)
         case .done: return .phaseDone
         case .preflight: return try await preflight(run)

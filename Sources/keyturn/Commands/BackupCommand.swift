@@ -1,7 +1,9 @@
 internal import ArgumentParser
 internal import Backups
+internal import Control
 internal import ControlStore
 internal import Foundation
+internal import Frames
 internal import KeyModel
 internal import Rotation
 internal import Terminal
@@ -12,7 +14,8 @@ struct BackupCommand: AsyncParsableCommand {
         commandName: "backup", abstract: "Make, prove, restore and remove backups.",
         subcommands: [
             BackupCreateCommand.self, BackupListCommand.self, BackupShowCommand.self, BackupVerifyCommand.self,
-            BackupRestoreCommand.self, BackupPruneCommand.self, BackupPinCommand.self, BackupUnpinCommand.self,
+            BackupRestoreCommand.self, BackupPruneCommand.self, BackupRemoveCommand.self, BackupPinCommand.self,
+            BackupUnpinCommand.self,
             BackupDrillCommand.self, BackupImportCommand.self, BackupRoomCommand.self,
         ]
     )
@@ -199,6 +202,26 @@ struct BackupPruneCommand: InstanceCommand {
                 result,
                 [.record([(dryRun ? "would go" : "removed", list(result.removed)), ("kept", list(result.kept))])]
                     + (lines.isEmpty ? [] : [.lines(lines)])))
+    }
+}
+
+/// Implements `keyturn backup remove`.
+struct BackupRemoveCommand: CallCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "remove", abstract: "Remove one backup for good, whatever its age.",
+        discussion: """
+            After a leak: make new backups, remove those that the leaked key opens, then destroy the key. Never below two \
+            that are verified.
+            """
+    )
+
+    @OptionGroup var global: GlobalOptions
+
+    @Argument(help: "The backup.")
+    var id: Int64
+
+    func perform(_ caller: Caller) async throws -> Outcome {
+        try await caller.outcome("backups.remove", ["id": .integer(id)])
     }
 }
 

@@ -8,7 +8,7 @@ internal import Rotation
 
 extension API {
     /// Everything that can be called, the calls of backups among it, whose drivers only the executable knows.
-    static func complete() throws -> API { try API(builtIn + backups + destruction) }
+    static func complete() throws -> API { try API(builtIn + backups + destruction + pruning) }
 
     /// The calls on backups.
     private static var backups: [Entry] {
@@ -86,6 +86,24 @@ extension API {
                 }, takesConfiguration: true
             ) { try Answer(encoding: try await BackupService($0).prune()) },
             Entry(
+                "backups.remove", "Remove one backup for good, whatever its age",
+                details: """
+                    After a leak: make new backups, remove those that the leaked key opens, then destroy the key. Never one \
+                    that is pinned or that an open run needs, and never below two that are verified.
+                    """,
+                example: "backups.remove(3)", parameters: [.backup], result: "what went and what stays",
+                errors: ["callerNotFound", "callerPolicyForbids"], role: .serverAdmin,
+                effect: .changes { call in
+                    let id = try call.backup
+                    let service = try BackupService(call)
+                    _ = try await service.remove(id, isDryRun: true)
+                    let entry = try await service.show(id).entry
+                    return Proposal(
+                        "This removes backup \(id), made at \(entry.finishedAt), for good", byTyping: "remove",
+                        facts: [entry.location])
+                }
+            ) { try Answer(encoding: try await BackupService($0).remove($0.backup)) },
+            Entry(
                 "backups.pin", "Keep a backup whatever its age, or no longer", example: "backups.pin(3)",
                 parameters: [
                     .backup, .optional("pinned", .truth, "false leaves it to retention again", default: .bool(true)),
@@ -143,7 +161,8 @@ extension API {
                     .init(
                         keyring: try call.arguments.name("name"), keys: keys.isEmpty ? nil : keys,
                         reason: try call.arguments.required("reason"), backup: call.instance.configuration.backup,
-                        accepted: call.arguments.texts("accept_unread")))
+                        accepted: call.arguments.texts("accept_unread")),
+                    alongside: call.alongside)
                 return try Answer(encoding: entry, isGood: entry.state != DestructionState.refused.rawValue)
             },
             Entry(
@@ -161,11 +180,13 @@ extension API {
                 effect: .changes {
                     Proposal("This agrees to destruction \(try $0.backup)", byTyping: "approve")
                 }
-            ) { try Answer(encoding: try await $0.engine().approveDestruction(try $0.backup)) },
+            ) {
+                try Answer(encoding: try await $0.engine().approveDestruction(try $0.backup, alongside: $0.alongside))
+            },
             Entry(
                 "keyrings.spare", "Call a destruction off", example: "keyrings.spare(2)", parameters: [.destruction],
                 result: "the destruction", role: .serverAdmin, effect: .adds
-            ) { try Answer(encoding: try await $0.engine().cancelDestruction(try $0.backup)) },
+            ) { try Answer(encoding: try await $0.engine().cancelDestruction(try $0.backup, alongside: $0.alongside)) },
             Entry(
                 "keyrings.erase", "Carry out a destruction that was agreed to",
                 details:
@@ -177,7 +198,9 @@ extension API {
                 }, takesConfiguration: true
             ) { call in
                 let backup = call.instance.configuration.backup
-                return try Answer(encoding: try await call.engine().destroy(try call.backup, backup: backup))
+                return try Answer(
+                    encoding: try await call.engine().destroy(
+                        try call.backup, backup: backup, alongside: call.alongside))
             },
         ]
     }
@@ -210,10 +233,11 @@ extension Invocation {
 
 extension BackupService {
     /// The service for the instance that a call is about, acting for its caller.
-    fileprivate init(_ call: Invocation) throws {
+    init(_ call: Invocation) throws {
         let context = call.instance.context
         try self.init(
             control: context.control, configuration: call.instance.configuration,
-            directory: call.instance.directory, cores: context.cores, providers: context.providers, actor: call.actor)
+            directory: call.instance.directory, cores: context.cores, providers: context.providers, actor: call.actor,
+            alongside: call.alongside)
     }
 }
