@@ -67,7 +67,8 @@ struct HostileCaseTests {
         #expect(
             try await session.run("{[1] = 'a', x = 'b', [true] = 'c', [2.5] = 'd'}")
                 == [["[1]": "a", "x": "b", "[true]": "c", "[2.5]": "d"]])
-        #expect(try await session.run("{a = {}, b = {c = {}}}, {{}, {}}") == [["a": [:], "b": ["c": [:]]], [[:], [:]]])
+        #expect(
+            try await session.run("{a = {}, b = {c = {}}}, {{}, {}}") == [["a": [:], "b": ["c": [:]]], [[:], [:]]])
         #expect(try await session.run("'\\255\\0a'") == ["\\xFF\u{0}a"])
         #expect(try await session.run("math.mininteger, {}") == [.integer(.min), [:]])
         let large = try await session.run("(function() local t = {} for i = 1, 300000 do t[i] = i end return t end)()")
