@@ -84,7 +84,7 @@ extension BackupRuns {
             #expect(obstacles.contains { $0.hasPrefix("backup 2, 3 needs key") }, "\(obstacles)")
             let id = try #require(early.json.result.id.integer)
             #expect(try await sandbox.keyturn("keyring", "erase", "\(id)", "--yes").exitCode != 0)
-            _ = try await sandbox.keyturn("backup", "create").expecting()
+            _ = try await sandbox.keyturn("backup", "create", "--verify", "restore").expecting()
             let pruned = try await sandbox.keyturn("backup", "prune", "--yes", "-o", "json").expecting().json.result
             #expect(pruned.removed.array.map(\.integer) == [1, 2, 3])
             let waiting = try await sandbox.keyturn(
@@ -115,8 +115,8 @@ extension BackupRuns {
             #expect(shown.exposed.integer == 0, "\(shown)")
             #expect(try await archive.code("keyring", "erase", "1", "--yes") != nil)
             #expect(try await archive.code("backup", "remove", "1", "--yes") == "callerPolicyForbids")
-            try await archive.backUp()
-            try await archive.backUp()
+            try await archive.backUp("--verify", "restore")
+            try await archive.backUp("--verify", "restore")
             #expect(try await archive.code("backup", "remove", "1") == "callerNotConfirmed")
             _ = try await sandbox.keyturn("backup", "remove", "1", "--yes").expecting()
             #expect(try await archive.code("backup", "remove", "2", "--yes") == "callerPolicyForbids")
