@@ -111,7 +111,7 @@ extension BackupRuns {
             let status = try await sandbox.keyturn("status", "-o", "json").expecting(1).json.result
             let problem = status.problems.array.compactMap(\.string).first { $0.contains("is compromised") }
             #expect(problem?.contains("0 values lie under it still; backup 1 opens with it") == true, "\(status)")
-            let shown = try await sandbox.keyturn("run", "show", "2", "-o", "json").json.result
+            let shown = try await sandbox.keyturn("runs", "show", "2", "-o", "json").json.result
             #expect(shown.exposed.integer == 0, "\(shown)")
             #expect(try await archive.code("keyring", "erase", "1", "--yes") != nil)
             #expect(try await archive.code("backup", "remove", "1", "--yes") == "callerPolicyForbids")
