@@ -84,7 +84,7 @@ extension BackupRuns {
             #expect(obstacles.contains { $0.hasPrefix("backup 2, 3 needs key") }, "\(obstacles)")
             let id = try #require(early.json.result.id.integer)
             #expect(try await sandbox.keyturn("keyring", "erase", "\(id)", "--yes").exitCode != 0)
-            _ = try await sandbox.keyturn("backup", "create").expecting()
+            _ = try await sandbox.keyturn("backup", "create", "--verify", "restore").expecting()
             let pruned = try await sandbox.keyturn("backup", "prune", "--yes", "-o", "json").expecting().json.result
             #expect(pruned.removed.array.map(\.integer) == [1, 2, 3])
             let waiting = try await sandbox.keyturn(
@@ -111,12 +111,12 @@ extension BackupRuns {
             let status = try await sandbox.keyturn("status", "-o", "json").expecting(1).json.result
             let problem = status.problems.array.compactMap(\.string).first { $0.contains("is compromised") }
             #expect(problem?.contains("0 values lie under it still; backup 1 opens with it") == true, "\(status)")
-            let shown = try await sandbox.keyturn("run", "show", "2", "-o", "json").json.result
+            let shown = try await sandbox.keyturn("runs", "show", "2", "-o", "json").json.result
             #expect(shown.exposed.integer == 0, "\(shown)")
             #expect(try await archive.code("keyring", "erase", "1", "--yes") != nil)
             #expect(try await archive.code("backup", "remove", "1", "--yes") == "callerPolicyForbids")
-            try await archive.backUp()
-            try await archive.backUp()
+            try await archive.backUp("--verify", "restore")
+            try await archive.backUp("--verify", "restore")
             #expect(try await archive.code("backup", "remove", "1") == "callerNotConfirmed")
             _ = try await sandbox.keyturn("backup", "remove", "1", "--yes").expecting()
             #expect(try await archive.code("backup", "remove", "2", "--yes") == "callerPolicyForbids")

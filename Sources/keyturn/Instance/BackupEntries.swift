@@ -37,7 +37,10 @@ extension API {
                 "backups.list", "List the backups, newest first", example: "backups.list()",
                 result: "a list of backups",
                 role: .viewer
-            ) { try Answer(encoding: try await BackupService($0).list()) },
+            ) { call in
+                let entries = try await BackupService(call).list()
+                return try Answer(encoding: entries, [entries.block])
+            },
             Entry(
                 "backups.show", "Show a backup and its manifest", example: "backups.show(3)", parameters: [.backup],
                 result: "the manifest", errors: ["callerNotFound"], role: .viewer
@@ -84,7 +87,10 @@ extension API {
                         "This removes \(plan.removed.count) backups for good", byTyping: "prune",
                         facts: plan.removed.map(String.init))
                 }, takesConfiguration: true
-            ) { try Answer(encoding: try await BackupService($0).prune()) },
+            ) { call in
+                let result = try await BackupService(call).prune()
+                return try Answer(encoding: result, [result.block])
+            },
             Entry(
                 "backups.remove", "Remove one backup for good, whatever its age",
                 details: """
@@ -102,7 +108,10 @@ extension API {
                         "This removes backup \(id), made at \(entry.finishedAt), for good", byTyping: "remove",
                         facts: [entry.location])
                 }
-            ) { try Answer(encoding: try await BackupService($0).remove($0.backup)) },
+            ) { call in
+                let result = try await BackupService(call).remove(call.backup)
+                return try Answer(encoding: result, [result.block])
+            },
             Entry(
                 "backups.pin", "Keep a backup whatever its age, or no longer", example: "backups.pin(3)",
                 parameters: [
@@ -129,7 +138,9 @@ extension API {
             ) { call in
                 let result = try await BackupService(call)
                     .drill(call.arguments.integer("id"), identity: call.arguments.text("identity"))
-                return try Answer(encoding: result, isGood: result.isPassed)
+                let verdict =
+                    "drill of backup \(result.backup) \(result.isPassed ? "passed" : "failed"): \(result.report)"
+                return try Answer(encoding: result, [.lines([verdict])], isGood: result.isPassed)
             },
         ]
     }
@@ -228,6 +239,29 @@ extension Invocation {
             }
             return id
         }
+    }
+}
+
+extension [BackupEntry] {
+    /// What people read.
+    fileprivate var block: Answer.Block {
+        let headers = ["backup", "made", "how", "run", "stage", "verified", "keys"]
+        let rows = map { entry in
+            [
+                String(entry.id), entry.finishedAt, entry.method, entry.run.map(String.init) ?? "", entry.stage,
+                entry.isPresent ? entry.verified : "missing",
+                entry.keys.joined(separator: " ") + (entry.keysScanned ? "" : " (not scanned)"),
+            ]
+        }
+        return .table(title: nil, columns: headers.map { Answer.Column($0) }, rows: rows)
+    }
+}
+
+extension PruneResult {
+    /// What people read.
+    fileprivate var block: Answer.Block {
+        func list(_ ids: [Int64]) -> String { ids.isEmpty ? "none" : ids.map(String.init).joined(separator: ", ") }
+        return .lines(["removed: \(list(removed))", "kept: \(list(kept))"] + reasons)
     }
 }
 

@@ -103,7 +103,9 @@ extension API {
                     try call.localProvider().drop(Set(pruning.expendable))
                     return pruning
                 }
-                return try Answer(encoding: pruning)
+                let gone = pruning.expendable.map { "generation \($0) is dropped" }
+                let kept = pruning.kept.map { "generation \($0.generation) stays: \($0.why)" }
+                return try Answer(encoding: pruning, [.lines(gone + kept)])
             }
         ]
     }
