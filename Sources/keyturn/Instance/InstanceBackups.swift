@@ -63,14 +63,3 @@ extension BackupService {
                 environment: environment, actor: actor))
     }
 }
-
-extension OpenInstance {
-    /// The service for this instance's backups.
-    ///
-    /// - Throws: ``BackupError`` where the configuration declares none.
-    func backups() throws -> BackupService {
-        try BackupService(
-            control: control, configuration: configuration, directory: directory, cores: try Parts().cores,
-            providers: [try Name("local"): provider], actor: Parts.actor)
-    }
-}
