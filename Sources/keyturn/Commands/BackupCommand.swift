@@ -123,7 +123,7 @@ struct BackupRestoreCommand: CallCommand {
         try await caller.outcome(
             replace ? "backups.replace" : "backups.restore",
             [
-                "id": .integer(id), "to": .string(isConnectionString(to) ? to : absolutePath(to)),
+                "id": .integer(id), "to": .string(absolutePlace(to)),
                 "identity": .text(identity.map(absolutePath)),
             ])
     }
@@ -258,5 +258,9 @@ struct BackupRoomCommand: CallCommand {
 /// A path as the daemon understands it, whatever folder it works in.
 private func absolutePath(_ path: String) -> String { URL(filePath: path).standardizedFileURL.path }
 
-/// Whether a place is a connection string of libpq.
-private func isConnectionString(_ place: String) -> Bool { place.contains("://") || place.contains("=") }
+/// A place to restore to as the daemon understands it; connection strings of libpq stay as they are.
+private func absolutePlace(_ place: String) -> String {
+    if place.contains("://") || place.contains("=") { return place }
+    let prefix = "sqlite:"
+    return place.hasPrefix(prefix) ? prefix + absolutePath(String(place.dropFirst(prefix.count))) : absolutePath(place)
+}
