@@ -57,6 +57,9 @@ package actor InstanceService: ControlService {
     package func start() async throws {
         if life == .daemon { lock = try await HeldLock.take(source.directory, until: .now) }
         let instance = try await self.instance()
+        for thing in instance.configuration.inactive {
+            logger.warning("declared, but nothing starts a run by it yet", metadata: ["what": "\(thing)"])
+        }
         do { try await bringIntoOrder(instance) } catch {
             logger.warning("audit log not brought into order", metadata: ["reason": "\(Self.reason(of: error))"])
         }
