@@ -19,11 +19,18 @@ let package = Package(
         .executable(name: "keyturn-lua", targets: ["keyturn-lua"]),
         .library(name: "PluginKit", targets: ["KeyModel", "PluginKit"]),
         .library(name: "PluginConformance", targets: ["PluginConformance"]),
+        .library(name: "PluginWire", targets: ["KeyModel", "PluginKit", "PluginWire"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-crypto", "3.12.3"..<"5.0.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
+        .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.2"),
+        .package(url: "https://github.com/grpc/grpc-swift-protobuf", from: "2.4.1"),
     ],
     targets: [
         .systemLibrary(name: "CLua", path: "Sources/CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
@@ -40,7 +47,37 @@ let package = Package(
         .target(name: "PluginConformance", dependencies: ["KeyModel", "PluginKit"], swiftSettings: strict),
         // The only target that imports libcrypto; what cores and providers share of it.
         .target(name: "LibCrypto", dependencies: ["COpenSSL", "PluginKit"], swiftSettings: strict),
+        // A plugin as a third party writes it, built here for the tests; it is a package of its own as well.
+        .executableTarget(
+            name: "example-provider",
+            dependencies: ["KeyModel", "PluginKit", "PluginWire", .product(name: "Crypto", package: "swift-crypto")],
+            path: "plugins/example-provider/Sources/example-provider", swiftSettings: [.swiftLanguageMode(.v6)]),
         .target(name: "Frames", swiftSettings: strict),
+        // The only target that knows gRPC: the providers' wire, for hosts and for authors of plugins.
+        .target(
+            name: "PluginWire",
+            dependencies: [
+                "CProcess", "KeyModel", "PluginKit",
+                .product(name: "GRPCCore", package: "grpc-swift-2"),
+                .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
+                .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
+            exclude: ["Protos"], swiftSettings: strict),
+        // Runs plugins and speaks with providers elsewhere; apart from Providers, which stays free of gRPC.
+        .target(
+            name: "ProviderHost",
+            dependencies: [
+                "CProcess", "ControlStore", "KR1", "KeyModel", "LibCrypto", "PluginConformance", "PluginKit",
+                "PluginWire", "Providers",
+                .product(name: "GRPCCore", package: "grpc-swift-2"),
+                .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
+                .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
+            swiftSettings: strict),
         .target(name: "Storage", dependencies: ["KeyModel", "PluginKit"], swiftSettings: strict),
         .target(
             name: "StoragePostgreSQL", dependencies: ["CPostgreSQL", "KeyModel", "PluginKit", "Storage"],
@@ -83,8 +120,8 @@ let package = Package(
         .executableTarget(
             name: "keyturn",
             dependencies: [
-                "CProcess", "ControlStore", "Fernet", "KR1", "KeyModel", "PluginKit", "Providers", "Rotation",
-                "Scheduling", "Scripting", "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal",
+                "CProcess", "ControlStore", "Fernet", "KR1", "KeyModel", "PluginConformance", "PluginKit", "ProviderHost",
+                "Providers", "Rotation", "Scheduling", "Scripting", "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -151,6 +188,14 @@ let package = Package(
             dependencies: ["ControlStore", "KeyModel", "PluginConformance", "PluginKit", "Providers"],
             swiftSettings: strict
         ),
+        // Runs real plugins, well-behaved and hostile ones.
+        .testTarget(
+            name: "ProviderHostTests",
+            dependencies: [
+                "CProcess", "ControlStore", "KeyModel", "PluginConformance", "PluginKit", "PluginWire", "ProviderHost",
+                "Providers", "StorageSQLite", "ToolTesting", "example-provider",
+            ],
+            exclude: ["Programs"], swiftSettings: strict),
         .testTarget(
             name: "RotationTests",
             dependencies: [

@@ -179,7 +179,16 @@ extension ControlSession {
                     "expires_at text NOT NULL",
                 ]
             ),
-        ]
+        ],
+        [
+            TableDefinition(
+                "plugins",
+                [
+                    "name text PRIMARY KEY", "path text NOT NULL", "sha256 text NOT NULL", "kind text NOT NULL",
+                    "version text NOT NULL", "registered_at text NOT NULL", "registered_by text NOT NULL",
+                ]
+            )
+        ],
     ]
 }
 

@@ -19,7 +19,8 @@ struct Keyturn: AsyncParsableCommand {
             InitCommand.self, PlanCommand.self, RotateCommand.self, AdoptCommand.self, ConvertCommand.self,
             RewrapCommand.self, VerifyCommand.self,
             StatusCommand.self, RunsCommand.self, RunCommand.self, KeyringCommand.self, RootCommand.self,
-            ScheduleCommand.self, SealCommand.self, OpenCommand.self, RecoverCommand.self, VersionCommand.self,
+            ProviderCommand.self, PluginCommand.self, ScheduleCommand.self, SealCommand.self, OpenCommand.self,
+            RecoverCommand.self, VersionCommand.self,
         ]
     )
 

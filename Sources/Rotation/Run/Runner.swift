@@ -21,7 +21,7 @@ struct Runner: Sendable {
     let report: @Sendable (RunSnapshot) -> Void
 
     /// How often a waiting or paused run looks whether it may go on.
-    private static let pollInterval = Duration.milliseconds(250)
+    static let pollInterval = Duration.milliseconds(250)
 
     /// Drives a run.
     ///
@@ -63,6 +63,8 @@ struct Runner: Sendable {
             throw error
         } catch is CancellationError {
             throw CancellationError()
+        } catch where waitsForPeople && machine.phase >= .prepare && Outage.isOne(error) {
+            return try await waitOut(error, of: &run, machine: &machine)
         } catch {
             let why = (error as? any CodedError)?.message ?? "\(error)"
             _ = machine.handle(.failed(why))
@@ -93,7 +95,7 @@ struct Runner: Sendable {
     }
 
     /// What was asked of the run meanwhile.
-    private func pending(_ run: RunRecord) async throws -> RunMachine.Event? {
+    func pending(_ run: RunRecord) async throws -> RunMachine.Event? {
         if interrupt.isSet { return .interrupted }
         let request = try await context.control.read { try $0.request(of: run.id) }
         return request == .none ? nil : .requested(request)
@@ -125,7 +127,7 @@ struct Runner: Sendable {
     ///
     /// A cancelled run and the key that it had prepared end together, and with each move the database gets older: a copy
     /// that was taken before it is told from the database itself.
-    private func record(_ machine: RunMachine, in run: inout RunRecord) async throws {
+    func record(_ machine: RunMachine, in run: inout RunRecord) async throws {
         guard (run.phase, run.state, run.message) != (machine.phase, machine.state, machine.message) else { return }
         let what = run.phase == machine.phase ? machine.state.rawValue : "phase \(machine.phase.rawValue)"
         let now = context.now()

@@ -5,6 +5,7 @@ internal import KR1
 internal import KeyModel
 internal import Logging
 internal import PluginKit
+internal import ProviderHost
 internal import Providers
 internal import Rotation
 internal import Scripting
@@ -21,6 +22,7 @@ struct OpenInstance {
     let store: any StorageEngine
     let control: ControlStore
     let provider: LocalProvider
+    let providers: ProviderRegistry
 
     /// Opens an instance and brings its records in line with its configuration.
     ///
@@ -40,13 +42,16 @@ struct OpenInstance {
         let store = try await Parts.connect(configuration.database)
         let provider = try LocalProvider(opening: directory.rootKey)
         let control = ControlStore(engine: store)
+        let providers = try await parts.providers(of: configuration, local: provider, control: control)
         let context = try parts.context(
-            control: control, provider: provider, journal: NodeJournal(reading: directory.journal),
+            control: control, providers: providers.providers, journal: NodeJournal(reading: directory.journal),
             signer: SigningKey(opening: directory.signingKey)
         )
         let engine = try await RotationEngine(context: context, configurationHash: configuration.hash)
         if appliesConfiguration { try await engine.apply(ifChanged: configuration) }
-        return OpenInstance(directory: directory, engine: engine, store: store, control: control, provider: provider)
+        return OpenInstance(
+            directory: directory, engine: engine, store: store, control: control, provider: provider,
+            providers: providers)
     }
 
     /// Does work while no other process of the node does any; waits `patience` for one that does.
@@ -89,11 +94,27 @@ struct Parts {
         }
     }
 
+    /// The providers that a configuration declares, with the built-in one; none is asked yet.
+    func providers(
+        of configuration: Configuration, local: LocalProvider, control: ControlStore
+    ) async throws -> ProviderRegistry {
+        let plugins = try await PluginCatalogue(control).list()
+        let logger = Logger(label: "keyturn.plugin") { StreamLogHandler.standardError(label: $0) }
+        let surroundings = ProviderRegistry.Surroundings(
+            directory: URL(filePath: configuration.file).deletingLastPathComponent().path,
+            environment: ProcessInfo.processInfo.environment
+        ) { name, urgency, line in
+            logger.log(level: .init(urgency: urgency), "\(line)", metadata: ["provider": "\(name)"])
+        }
+        return ProviderRegistry(
+            configuration.providers, local: local, plugins: plugins, surroundings: surroundings)
+    }
+
     func context(
-        control: ControlStore, provider: LocalProvider, journal: NodeJournal, signer: SigningKey
+        control: ControlStore, providers: [Name: any KeyProvider], journal: NodeJournal, signer: SigningKey
     ) throws -> RotationContext {
         RotationContext(
-            control: control, cores: cores, providers: [try Name("local"): provider], memory: NodeMemory(journal),
+            control: control, cores: cores, providers: providers, memory: NodeMemory(journal),
             signer: signer, actor: Self.actor, holder: "\(ProcessInfo.processInfo.hostName), process \(getpid())",
             now: { Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) },
             reached: { [death] in death?.reached($0) },
@@ -106,6 +127,19 @@ struct Parts {
         let uid = getuid()
         let name = getpwuid(uid).map { String(cString: $0.pointee.pw_name) } ?? "?"
         return "\(name) (uid \(uid))"
+    }
+}
+
+extension Logger.Level {
+    /// The level of what a plugin says; what it merely tells is not worth a line of ours.
+    fileprivate init(urgency: Int) {
+        self =
+            switch urgency {
+            case ...3: .error
+            case 4: .warning
+            case 5: .notice
+            default: .debug
+            }
     }
 }
 
