@@ -57,13 +57,11 @@ extension ProviderError.Code {
 
 /// Text from another process, made fit for a message.
 package enum WireText {
-    /// Escapes what a terminal would act on and cuts after `limit` characters.
+    /// Escapes what a terminal would act on and cuts after about `limit` bytes.
     package static func escaped(_ text: some StringProtocol, limit: Int = 400) -> String {
         var result = ""
-        var count = 0
         for scalar in text.unicodeScalars {
-            guard count < limit else { return result + "…" }
-            count += 1
+            guard result.utf8.count < limit else { return result + "…" }
             switch scalar.properties.generalCategory {
             case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .surrogate, .unassigned:
                 result += "\\u{\(String(scalar.value, radix: 16))}"
