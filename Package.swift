@@ -17,6 +17,7 @@ let package = Package(
     products: [
         .executable(name: "keyturn", targets: ["keyturn"]),
         .executable(name: "keyturn-lua", targets: ["keyturn-lua"]),
+        .executable(name: "keyturn-pkcs11", targets: ["keyturn-pkcs11"]),
         .library(name: "PluginKit", targets: ["KeyModel", "PluginKit"]),
         .library(name: "PluginConformance", targets: ["PluginConformance"]),
         .library(name: "PluginWire", targets: ["KeyModel", "PluginKit", "PluginWire"]),
@@ -31,6 +32,7 @@ let package = Package(
         .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
         .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.2"),
         .package(url: "https://github.com/grpc/grpc-swift-protobuf", from: "2.4.1"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
         .systemLibrary(name: "CLua", path: "Sources/CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
@@ -47,6 +49,12 @@ let package = Package(
         .target(name: "PluginConformance", dependencies: ["KeyModel", "PluginKit"], swiftSettings: strict),
         // The only target that imports libcrypto; what cores and providers share of it.
         .target(name: "LibCrypto", dependencies: ["COpenSSL", "PluginKit"], swiftSettings: strict),
+        .target(
+            name: "CToken", path: "plugins/pkcs11/CToken",
+            cSettings: [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)]),
+        .executableTarget(
+            name: "keyturn-pkcs11", dependencies: ["CToken", "KeyModel", "PluginKit", "PluginWire"],
+            path: "plugins/pkcs11/Sources", swiftSettings: strict),
         // A plugin as a third party writes it, built here for the tests; it is a package of its own as well.
         .executableTarget(
             name: "example-provider",
@@ -109,7 +117,22 @@ let package = Package(
             dependencies: ["ControlStore", "Frames", "KeyModel", "PluginKit", "Storage"],
             swiftSettings: strict
         ),
-        .target(name: "Terminal", dependencies: ["Frames"], swiftSettings: strict),
+        .target(
+            name: "Control",
+            dependencies: [
+                "CProcess", "ControlStore", "Frames", "KeyModel", "PluginKit", "Rotation", "Scheduling", "Scripting",
+                "Storage",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict
+        ),
+        // The only target that speaks HTTP.
+        .target(
+            name: "Webhooks", dependencies: ["Control", "ControlStore", "KeyModel"], swiftSettings: strict),
+        .target(name: "Terminal", dependencies: ["Frames", "KeyModel"], swiftSettings: strict),
+        // What a person or a script sees of an instance: the console, its formats, its commands.
+        .target(
+            name: "ConsoleSession", dependencies: ["Control", "Frames", "KeyModel", "Terminal"], swiftSettings: strict),
         .executableTarget(
             name: "keyturn-lua", dependencies: ["CLua"], path: "Sources/LuaWorker",
             cSettings: [
@@ -120,10 +143,12 @@ let package = Package(
         .executableTarget(
             name: "keyturn",
             dependencies: [
-                "CProcess", "ControlStore", "Fernet", "KR1", "KeyModel", "PluginConformance", "PluginKit", "ProviderHost",
-                "Providers", "Rotation", "Scheduling", "Scripting", "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal",
+                "CProcess", "ConsoleSession", "Control", "ControlStore", "Fernet", "Frames", "KR1", "KeyModel",
+                "PluginConformance", "PluginKit", "ProviderHost", "Providers", "Rotation", "Scheduling", "Scripting",
+                "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal", "Webhooks",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             swiftSettings: strict
         ),
@@ -144,6 +169,11 @@ let package = Package(
             path: "Benchmarks/kr1/Sources", swiftSettings: strict
         ),
 
+        // Run with `swift run -c release bench-provider`.
+        .executableTarget(
+            name: "bench-provider", dependencies: ["KeyModel", "PluginKit", "ProviderHost"],
+            path: "Benchmarks/provider/Sources", swiftSettings: strict),
+
         .testTarget(name: "KeyModelTests", dependencies: ["KeyModel", "VectorTesting"], swiftSettings: strict),
         .testTarget(name: "PluginKitTests", dependencies: ["KeyModel", "PluginKit"], swiftSettings: strict),
         .testTarget(
@@ -157,7 +187,7 @@ let package = Package(
         .testTarget(
             name: "StorageTests",
             dependencies: [
-                "KeyModel", "PluginKit", "Storage", "StorageSQLite", "StorageTesting",
+                "KeyModel", "PluginKit", "Storage", "StorageSQLite", "StorageTesting", "ToolTesting",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict
@@ -193,7 +223,8 @@ let package = Package(
             name: "ProviderHostTests",
             dependencies: [
                 "CProcess", "ControlStore", "KeyModel", "PluginConformance", "PluginKit", "PluginWire", "ProviderHost",
-                "Providers", "StorageSQLite", "ToolTesting", "example-provider",
+                "Providers", "StorageSQLite", "ToolTesting", "example-provider", "keyturn",
+                "keyturn-lua", "keyturn-pkcs11", .product(name: "GRDB", package: "GRDB.swift"),
             ],
             exclude: ["Programs"], swiftSettings: strict),
         .testTarget(
@@ -208,10 +239,37 @@ let package = Package(
             name: "SchedulingTests", dependencies: ["KeyModel", "Scheduling", "VectorTesting"], swiftSettings: strict),
         .testTarget(
             name: "ScriptingTests",
-            dependencies: ["ControlStore", "Frames", "KeyModel", "PluginKit", "Scripting", "Storage"],
+            dependencies: [
+                "CLua", "ControlStore", "Frames", "KeyModel", "PluginKit", "Scripting", "Storage", "keyturn-lua",
+            ],
+            swiftSettings: strict
+        ),
+        // A small service behind a real socket, in the test's process or in one of its own.
+        .target(
+            name: "ControlTesting",
+            dependencies: ["CProcess", "Control", "Frames", .product(name: "Logging", package: "swift-log")],
+            path: "Tests/ControlTesting", swiftSettings: strict),
+        .executableTarget(
+            name: "control-probe", dependencies: ["Control", "ControlTesting", "Frames"], path: "Tests/ControlProbe",
+            swiftSettings: strict),
+        .testTarget(
+            name: "ControlTests",
+            dependencies: [
+                "CProcess", "Control", "ControlStore", "ControlTesting", "Frames", "KR1", "KeyModel", "PluginKit",
+                "Providers", "Rotation", "Scripting", "Storage", "StorageSQLite", "Webhooks", "control-probe",
+                .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: strict
         ),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: strict),
+        .testTarget(
+            name: "ConsoleSessionTests",
+            dependencies: ["ConsoleSession", "console-double", "Control", "Frames", "Terminal"],
+            exclude: ["console.py"], swiftSettings: strict),
+        // The console on an instance of paper, for tests that need answers at a chosen time.
+        .executableTarget(
+            name: "console-double", dependencies: ["ConsoleSession", "Control", "Frames", "Terminal"],
+            path: "Tests/ConsoleDouble"),
         // Runs the built executable against real files.
         .testTarget(
             name: "EndToEndTests",

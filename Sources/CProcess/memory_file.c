@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U
@@ -22,15 +21,4 @@ int kt_memory_file(const char *name)
 int kt_memory_file_seal(int descriptor)
 {
     return fcntl(descriptor, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
-}
-
-int kt_peer(int socket, pid_t *pid, uid_t *uid)
-{
-    struct ucred peer;
-    socklen_t count = sizeof peer;
-    if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &count) != 0)
-        return -1;
-    *pid = peer.pid;
-    *uid = peer.uid;
-    return 0;
 }

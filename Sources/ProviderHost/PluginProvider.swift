@@ -59,7 +59,9 @@ package struct PluginProvider: KeyProvider {
         request.call = message(call)
         request.binding = Keyturn_Provider_V1_Binding(binding)
         request.material = material.withExposedBytes { Data($0) }
-        let answer = try await ask("wrap key \(binding.key)", call) { [request] in try await $0.wrap(request, options: $1) }
+        let answer = try await ask("wrap key \(binding.key)", call) { [request] in
+            try await $0.wrap(request, options: $1)
+        }
         return WrappedKey(answer.wrapped)
     }
 
@@ -98,7 +100,8 @@ package struct PluginProvider: KeyProvider {
     private func message(_ call: ProviderCall) -> Keyturn_Provider_V1_Call {
         .with {
             $0.settings = settings
-            $0.deadlineMs = UInt32(clamping: call.deadline.components.seconds * 1000
+            $0.deadlineMs = UInt32(
+                clamping: call.deadline.components.seconds * 1000
                     + call.deadline.components.attoseconds / 1_000_000_000_000_000)
             $0.idempotencyKey = call.idempotencyKey
         }

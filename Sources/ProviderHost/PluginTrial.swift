@@ -71,7 +71,9 @@ package struct PluginTrial: Sendable {
         try await with { supervisor in
             let greeting = await supervisor.greeting
             let info = try await provider(supervisor).info()
-            try expect(greeting?.kind == info.kind && greeting?.version == info.version, "it says \(info) and \(greeting as Any)")
+            try expect(
+                greeting?.kind == info.kind && greeting?.version == info.version,
+                "it says \(info) and \(greeting as Any)")
         }
     }
 
@@ -157,7 +159,8 @@ package struct PluginTrial: Sendable {
         let secret = Self.material.withExposedBytes { Data($0) }
         let hexadecimal = secret.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
         let shows = await heard.lines.contains { line in
-            line.contains("characters hidden") || line.contains(secret.base64EncodedString()) || line.contains(hexadecimal)
+            line.contains("characters hidden") || line.contains(secret.base64EncodedString())
+                || line.contains(hexadecimal)
         }
         try expect(!shows, "a line holds what looks like a key")
     }

@@ -86,7 +86,8 @@ struct ExampleProviderTests {
         try await supervisor.start()
         let pid = try #require(await supervisor.pid)
         let text = try Data(contentsOf: URL(filePath: "/proc/\(pid)/environ"))
-        let names = Set(text.split(separator: 0).compactMap { String(decoding: $0, as: UTF8.self).split(separator: "=").first })
+        let names = Set(
+            text.split(separator: 0).compactMap { String(decoding: $0, as: UTF8.self).split(separator: "=").first })
         #expect(names == ["LANG", "PATH", "KEYTURN_PROVIDER_PROTOCOLS", "KEYTURN_PROVIDER_SOCKET"])
         let descriptors = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd").count
         #expect(descriptors < 30)

@@ -26,11 +26,20 @@ final class HostScratch: Sendable {
         return file(name)
     }
 
+    /// A file's permissions.
+    func mode(of name: String) throws -> Int? {
+        let attributes = try FileManager.default.attributesOfItem(atPath: file(name))
+        return (attributes[.posixPermissions] as? NSNumber)?.intValue
+    }
+
     /// A copy of a program of the tests, written by another process, so that none of ours holds it open for writing.
     func program(_ name: String, as copy: String? = nil) throws -> PluginFile {
         let source = BuiltProgram.folder("Tests/ProviderHostTests/Programs/\(name)").path
         return try PluginFile(path: try install(source, as: copy ?? name))
     }
+
+    /// A copy of a program of this package.
+    func built(_ name: String) throws -> String { try install(try BuiltProgram.named(name), as: name) }
 
     /// A copy of the example plugin.
     func example(as copy: String = "example-provider") throws -> PluginFile {
@@ -82,7 +91,9 @@ enum Sample {
     }
 
     /// Waits until something holds; false where it does not in time.
-    static func eventually(within time: Duration = .seconds(20), _ holds: () async throws -> Bool) async rethrows -> Bool {
+    static func eventually(within time: Duration = .seconds(20), _ holds: () async throws -> Bool) async rethrows
+        -> Bool
+    {
         let deadline = ContinuousClock.now + time
         while .now < deadline {
             if try await holds() { return true }

@@ -75,7 +75,8 @@ struct KMSv2ProviderTests {
         let binding = try Sample.binding
         _ = try await endpoint.provider.wrap(Sample.material(), binding: binding, Sample.call)
         try endpoint.turnKey(to: "key-2")
-        #expect(try await endpoint.provider.wrap(Sample.material(), binding: binding, Sample.call).providerKeyID == "key-2")
+        #expect(
+            try await endpoint.provider.wrap(Sample.material(), binding: binding, Sample.call).providerKeyID == "key-2")
     }
 
     @Test
@@ -133,7 +134,10 @@ struct KMSv2ProviderTests {
 
     @Test
     func endpointsThatAreNotProtectedAreRefused() throws {
-        for text in ["unix:///@abstract", "unix://relative", "tcp://localhost:1", "unix:///" + String(repeating: "x", count: 120)] {
+        for text in [
+            "unix:///@abstract", "unix://relative", "tcp://localhost:1",
+            "unix:///" + String(repeating: "x", count: 120),
+        ] {
             #expect(throws: ProviderError.self) { try ProviderSocket(endpoint: text, users: [0]) }
         }
     }

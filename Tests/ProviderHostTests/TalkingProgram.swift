@@ -10,13 +10,14 @@ final class TalkingProgram: Sendable {
     /// Starts one of the tests' programs.
     init(_ name: String, _ arguments: [String]) throws {
         process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = ["python3", BuiltProgram.folder("Tests/ProviderHostTests/Programs/\(name)").path] + arguments
+        process.arguments =
+            ["python3", BuiltProgram.folder("Tests/ProviderHostTests/Programs/\(name)").path] + arguments
         process.standardInput = input
         process.standardOutput = output
         try process.run()
     }
 
-    deinit { process.terminate() }
+    deinit { Foundation.kill(process.processIdentifier, SIGKILL) }
 
     /// The next line that it prints.
     func line() throws -> String {
@@ -47,6 +48,12 @@ final class TalkingProgram: Sendable {
     func end() throws {
         try input.fileHandleForWriting.close()
         process.waitUntilExit()
+    }
+
+    /// Lets it end, and reads its last line.
+    func counts() throws -> String {
+        try input.fileHandleForWriting.close()
+        return try line()
     }
 
     /// Ends it at once.

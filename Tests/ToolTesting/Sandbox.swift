@@ -48,10 +48,20 @@ package final class Sandbox {
         try await start(arguments: arguments, input: input).wait()
     }
 
+    /// Starts any program in this folder.
+    package func program(_ path: String, _ arguments: [String]) throws -> RunningProgram {
+        try spawn(path, arguments, input: "", environment: [:])
+    }
+
     /// Runs a script of the tests with Python, which has `cryptography`.
     package func python(_ script: String, _ arguments: String..., input: String = "") async throws -> ProgramOutput {
         let file = BuiltProgram.folder("Tests/ToolTesting").appending(path: script).path
         return try await spawn("python3", [file] + arguments, input: input, environment: [:]).wait().expecting()
+    }
+
+    /// Runs another program in this folder to its end.
+    package func run(_ program: String, _ arguments: [String]) async throws -> ProgramOutput {
+        try await spawn(program, arguments, input: "", environment: [:]).wait()
     }
 
     private func spawn(

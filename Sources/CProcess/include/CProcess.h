@@ -5,6 +5,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "CEvents.h"
+#include "CSocket.h"
+
 /// What Swift cannot call itself: C functions with a variable number of arguments, and fork.
 
 /// Forbids core dumps of this process and tracing by other processes of the same user.
@@ -47,8 +50,5 @@ int kt_memory_file(const char *name);
 
 /// Forbids every change to a file in memory, for ever. Returns 0, or -1 with errno set.
 int kt_memory_file_seal(int descriptor);
-
-/// The process and the user at the other end of a Unix socket. Returns 0, or -1 with errno set.
-int kt_peer(int socket, pid_t *pid, uid_t *uid);
 
 #endif

@@ -9,6 +9,7 @@ public protocol ProviderPlugin: Sendable {
     ///
     /// - Parameter settings: What `provider "…" { … }` says in keyturn.lua, less the host's own words. Only known names
     ///   come here, and all the required ones.
+    /// - Returns: The provider.
     /// - Throws: `ProviderError` with `providerMisconfigured` where a setting makes no sense.
     func open(_ settings: [String: String]) async throws(ProviderError) -> any KeyProvider
 }

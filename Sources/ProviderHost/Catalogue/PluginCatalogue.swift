@@ -42,7 +42,8 @@ package struct PluginCatalogue: Sendable {
     /// - Returns: What was registered.
     /// - Throws: `ProviderError` where it cannot be used or says no proper handshake; ``ControlStoreError``.
     package func register(
-        _ name: Name, path: String, sha256: String? = nil, environment: [String: String] = PluginLaunch.cleanEnvironment,
+        _ name: Name, path: String, sha256: String? = nil,
+        environment: [String: String] = PluginLaunch.cleanEnvironment,
         at time: Timestamp, by actor: String
     ) async throws -> PluginRecord {
         let file = try PluginFile(path: path)

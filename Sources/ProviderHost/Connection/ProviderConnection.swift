@@ -48,7 +48,8 @@ final class ProviderConnection: Sendable {
                     .withConnectedSocket(descriptor, channelInitializer: configure)
             }
         } catch {
-            throw ProviderError(.providerUnavailable, "cannot speak with \(socket.path): \(WireText.escaped("\(error)"))")
+            throw ProviderError(
+                .providerUnavailable, "cannot speak with \(socket.path): \(WireText.escaped("\(error)"))")
         }
         return ProviderConnection(GRPCClient(transport: transport))
     }

@@ -76,9 +76,8 @@ package struct ProviderSocket: Hashable, Sendable {
     }
 
     private func checkPeer(of descriptor: Int32) throws(ProviderError) {
-        var pid: pid_t = 0
-        var user: uid_t = 0
-        guard kt_peer(descriptor, &pid, &user) == 0 else { throw unreachable(SystemText.last) }
+        var (user, group, pid): (UInt32, UInt32, Int32) = (0, 0, 0)
+        guard kt_socket_peer(descriptor, &user, &group, &pid) == 0 else { throw unreachable(SystemText.last) }
         guard users.contains(user) else { throw squatted("user \(user) listens there") }
     }
 

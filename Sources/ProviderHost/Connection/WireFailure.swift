@@ -11,7 +11,9 @@ struct WireFailure {
     /// The failure in PluginKit's words.
     func providerError(subject: String, deadline: Duration) -> ProviderError {
         guard let status = error as? RPCError else {
-            if error is CancellationError { return ProviderError(.providerUnavailable, "\(subject): the call was cancelled") }
+            if error is CancellationError {
+                return ProviderError(.providerUnavailable, "\(subject): the call was cancelled")
+            }
             return ProviderError(.providerAnswerInvalid, "\(subject): \(WireText.escaped("\(error)"))")
         }
         if status.code == .deadlineExceeded {

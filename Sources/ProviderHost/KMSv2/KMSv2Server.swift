@@ -131,7 +131,8 @@ private struct Service: V2_KeyManagementService.SimpleServiceProtocol {
 
     func encrypt(request: V2_EncryptRequest, context: ServerContext) async throws -> V2_EncryptResponse {
         guard (1...KMSv2Server.maximumPlaintext).contains(request.plaintext.count) else {
-            throw RPCError(code: .invalidArgument, message: "plaintext has \(request.plaintext.count) bytes, not 1 to 512")
+            throw RPCError(
+                code: .invalidArgument, message: "plaintext has \(request.plaintext.count) bytes, not 1 to 512")
         }
         let plaintext = SecretBytes(copying: request.plaintext)
         let wrapped: WrappedKey

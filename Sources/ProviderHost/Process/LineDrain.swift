@@ -33,6 +33,7 @@ package struct LineDrain: Sendable {
     /// - Parameters:
     ///   - bytes: What was read.
     ///   - time: The time since some fixed instant.
+    /// - Returns: The lines that are let through.
     package mutating func take(_ bytes: some Sequence<UInt8>, at time: Duration) -> [Line] {
         var lines: [Line] = []
         for byte in bytes {
@@ -60,7 +61,8 @@ package struct LineDrain: Sendable {
     private static func parse(_ line: [UInt8]) -> Line {
         var rest = line[...]
         var urgency = 6
-        if line.count >= 3, line[0] == UInt8(ascii: "<"), line[2] == UInt8(ascii: ">"), (0x30...0x37).contains(line[1]) {
+        if line.count >= 3, line[0] == UInt8(ascii: "<"), line[2] == UInt8(ascii: ">"), (0x30...0x37).contains(line[1])
+        {
             urgency = Int(line[1] - 0x30)
             rest = line[3...]
         }

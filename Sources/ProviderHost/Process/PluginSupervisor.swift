@@ -81,6 +81,11 @@ package actor PluginSupervisor: ConnectionSource {
     /// Makes a supervisor; nothing is started before the first call.
     package init(_ launch: PluginLaunch) { self.launch = launch }
 
+    deinit {
+        // Whoever lets go of it without a word still leaves no process behind.
+        if case .running(let running) = state { Task.detached { await Self.end(running) } }
+    }
+
     /// The process id; nil where none runs.
     package var pid: Int32? {
         guard case .running(let running) = state, running.isAlive else { return nil }
@@ -91,7 +96,10 @@ package actor PluginSupervisor: ConnectionSource {
     package var greeting: (kind: String, version: String, sha256: String)? {
         guard case .running(let running) = state else { return nil }
         let handshake = running.process.handshake
-        return (WireText.escaped(handshake.kind, limit: 63), WireText.escaped(handshake.version, limit: 63), running.image.sha256)
+        return (
+            WireText.escaped(handshake.kind, limit: 63), WireText.escaped(handshake.version, limit: 63),
+            running.image.sha256
+        )
     }
 
     /// A connection to the process, which is started where none runs.
@@ -173,7 +181,7 @@ package actor PluginSupervisor: ConnectionSource {
             let wrapped: WrappedKey
             do throws(ProviderError) {
                 wrapped = try await source.wrap(material, binding: binding, call)
-            } catch where holder === old {
+            } catch  where holder === old {
                 // What runs now is broken; replacing it is what was asked for.
                 continue
             }

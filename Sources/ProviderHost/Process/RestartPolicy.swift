@@ -35,6 +35,7 @@ package struct RestartPolicy: Hashable, Sendable {
     /// - Parameters:
     ///   - time: Now, on the clock of ``ended(at:)``.
     ///   - jitter: 0…1, by which pauses are shortened by at most a fifth, so that several plugins do not start as one.
+    /// - Returns: What may be done.
     package func decision(at time: Duration, jitter: Double) -> Decision {
         let recent = ends.filter { time - $0 <= Self.window }
         guard recent.count < Self.mostEnds else { return .leave }

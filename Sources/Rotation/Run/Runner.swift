@@ -63,7 +63,7 @@ struct Runner: Sendable {
             throw error
         } catch is CancellationError {
             throw CancellationError()
-        } catch where waitsForPeople && machine.phase >= .prepare && Outage.isOne(error) {
+        } catch  where waitsForPeople && machine.phase >= .prepare && Outage.isOne(error) {
             return try await waitOut(error, of: &run, machine: &machine)
         } catch {
             let why = (error as? any CodedError)?.message ?? "\(error)"

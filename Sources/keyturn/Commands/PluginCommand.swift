@@ -52,7 +52,9 @@ struct PluginTestCommand: InstanceCommand {
         let rows = results.enumerated().map { index, result in
             [String(index + 1), result.isPass ? "pass" : "FAIL", result.name, result.failure ?? ""]
         }
-        let columns = [Table.Column("", alignment: .right), Table.Column("result"), Table.Column("check"), Table.Column("why")]
+        let columns = [
+            Table.Column("", alignment: .right), Table.Column("result"), Table.Column("check"), Table.Column("why"),
+        ]
         let count = "\(results.count - failed.count) passed, \(failed.count) failed"
         let report = PluginTestReport(
             subject: subject, passed: results.count - failed.count, failed: failed.count,

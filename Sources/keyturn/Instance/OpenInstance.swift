@@ -96,10 +96,10 @@ struct Parts {
 
     /// The providers that a configuration declares, with the built-in one; none is asked yet.
     func providers(
-        of configuration: Configuration, local: LocalProvider, control: ControlStore
+        of configuration: Configuration, local: LocalProvider, control: ControlStore,
+        logger: Logger = Logger(label: "keyturn") { StreamLogHandler.standardError(label: $0) }
     ) async throws -> ProviderRegistry {
         let plugins = try await PluginCatalogue(control).list()
-        let logger = Logger(label: "keyturn.plugin") { StreamLogHandler.standardError(label: $0) }
         let surroundings = ProviderRegistry.Surroundings(
             directory: URL(filePath: configuration.file).deletingLastPathComponent().path,
             environment: ProcessInfo.processInfo.environment
@@ -111,14 +111,15 @@ struct Parts {
     }
 
     func context(
-        control: ControlStore, providers: [Name: any KeyProvider], journal: NodeJournal, signer: SigningKey
+        control: ControlStore, providers: [Name: any KeyProvider], journal: NodeJournal, signer: SigningKey,
+        logger: Logger = Logger(label: "keyturn") { StreamLogHandler.standardError(label: $0) }
     ) throws -> RotationContext {
         RotationContext(
             control: control, cores: cores, providers: providers, memory: NodeMemory(journal),
             signer: signer, actor: Self.actor, holder: "\(ProcessInfo.processInfo.hostName), process \(getpid())",
             now: { Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) },
             reached: { [death] in death?.reached($0) },
-            logger: Logger(label: "keyturn") { StreamLogHandler.standardError(label: $0) }
+            logger: logger
         )
     }
 
@@ -145,7 +146,7 @@ extension Logger.Level {
 
 extension InstanceDirectory {
     /// Begins a journal where there is none; it knows no nonce, so that nothing works before the database is accepted.
-    fileprivate func beginJournal(of instance: String) throws {
+    func beginJournal(of instance: String) throws {
         guard !FileManager.default.fileExists(atPath: journal) else { return }
         let node = UUID().uuidString.lowercased()
         _ = try NodeJournal(creating: journal, with: .init(node: node, instance: instance, nonce: "", epoch: 0))

@@ -30,7 +30,7 @@ final class SessionPool: Sendable {
         init(_ path: String) throws(ProviderError) {
             var loaded: OpaquePointer?
             let result = kt_module_load(path, &loaded)
-            guard result == KT_OK.rawValue, let loaded else {
+            guard result == kt_result(KT_OK), let loaded else {
                 throw TokenError.error(result, "use the module \(quoted(path))")
             }
             pointer = loaded
@@ -126,7 +126,7 @@ final class SessionPool: Sendable {
     }
 
     private func check(_ result: kt_result, _ what: String) throws(ProviderError) {
-        guard result == KT_OK.rawValue else { throw TokenError.error(result, what) }
+        guard result == kt_result(KT_OK) else { throw TokenError.error(result, what) }
     }
 }
 

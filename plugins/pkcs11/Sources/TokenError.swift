@@ -9,6 +9,7 @@ enum TokenError {
     /// - Parameters:
     ///   - result: The CKR_ code, or one of the shim's.
     ///   - what: What was tried: `log in`.
+    /// - Returns: The error.
     static func error(_ result: kt_result, _ what: String) -> ProviderError {
         let (code, why, hint) = meaning(result)
         return ProviderError(code, "cannot \(what): \(why)", hint: hint)
@@ -22,9 +23,9 @@ enum TokenError {
 
     private static func meaning(_ result: kt_result) -> (ProviderError.Code, String, String?) {
         switch result {
-        case kt_result(KT_NOT_LOADED.rawValue):
+        case kt_result(KT_NOT_LOADED):
             (.providerMisconfigured, "the module cannot be loaded", "Check the path of the token's PKCS #11 library.")
-        case kt_result(KT_NO_TOKEN.rawValue):
+        case kt_result(KT_NO_TOKEN):
             (.providerMisconfigured, "there is not exactly one token with that label", "List them with pkcs11-tool -L.")
         case 0xA0: (.providerMisconfigured, "the PIN is wrong", "Correct the PIN file; it is not tried again.")
         case 0xA1, 0xA2: (.providerMisconfigured, "the PIN is malformed", "Correct the PIN file.")

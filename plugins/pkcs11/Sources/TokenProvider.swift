@@ -44,10 +44,11 @@ struct TokenProvider: KeyProvider {
         }
         let held = KeyMaterial(id: binding.key, secret: material.withExposedBytes { SecretBytes(copying: $0) })
         let context = Self.context(of: binding)
-        let ciphertext = try await pool.withSession("wrap key \(binding.key)") { module, session in
+        let ciphertext = try await pool.withSession("wrap key \(binding.key)") {
+            module, session -> Result<Bytes, TokenFailure> in
             var nonce = Bytes(repeating: 0, count: Self.nonceCount)
             let random = kt_session_random(module, session, &nonce, nonce.count)
-            guard random == KT_OK.rawValue else { return .failure(.token(random)) }
+            guard random == kt_result(KT_OK) else { return .failure(.token(random)) }
             let sealed = held.withExposedBytes { input in
                 Self.work(input, nonce, context, capacity: input.count + Self.tagCount) {
                     kt_session_encrypt(module, session, key.handle, &$0)
@@ -72,7 +73,8 @@ struct TokenProvider: KeyProvider {
         let nonce = Bytes(wrapped.ciphertext.prefix(Self.nonceCount))
         let sealed = Bytes(wrapped.ciphertext.dropFirst(Self.nonceCount))
         let context = Self.context(of: binding)
-        var plaintext = try await pool.withSession("unwrap key \(binding.key)") { module, session in
+        var plaintext = try await pool.withSession("unwrap key \(binding.key)") {
+            module, session -> Result<Bytes, TokenFailure> in
             let opened = sealed.withUnsafeBytes { input in
                 Self.work(input, nonce, context, capacity: input.count) {
                     kt_session_decrypt(module, session, key.handle, &$0)
@@ -84,7 +86,7 @@ struct TokenProvider: KeyProvider {
             }
             return opened
         }
-        defer { plaintext.withUnsafeMutableBytes { explicit_bzero($0.baseAddress, $0.count) } }
+        defer { for index in plaintext.indices { plaintext[index] = 0 } }
         guard KeyMaterial.sizes.contains(plaintext.count) else { throw Self.notAuthentic(binding) }
         return SecretBytes(copying: plaintext)
     }
@@ -113,11 +115,12 @@ extension TokenProvider {
 
     private func keys() async throws(ProviderError) -> [TokenKey] {
         let label = pool.settings.key
-        return try await pool.withSession("look for the key \(quoted(label))") { module, session in
+        return try await pool.withSession("look for the key \(quoted(label))") {
+            module, session -> Result<[TokenKey], TokenFailure> in
             var found = [kt_key](repeating: kt_key(), count: Self.mostKeys)
             var count = 0
             let result = kt_session_keys(module, session, label, &found, found.count, &count)
-            guard result == KT_OK.rawValue else { return .failure(.token(result)) }
+            guard result == kt_result(KT_OK) else { return .failure(.token(result)) }
             return .success(
                 found.prefix(count).map { key in
                     let id = withUnsafeBytes(of: key.id) { Bytes($0.prefix(key.id_count)) }
@@ -150,9 +153,9 @@ extension TokenProvider {
             let random = id.withUnsafeMutableBufferPointer { bytes in
                 bytes.baseAddress.map { kt_session_random(module, session, $0 + 8, 8) } ?? 0
             }
-            guard random == KT_OK.rawValue else { return .failure(.token(random)) }
+            guard random == kt_result(KT_OK) else { return .failure(.token(random)) }
             let result = kt_session_make_key(module, session, label, id, id.count)
-            return result == KT_OK.rawValue ? .success(()) : .failure(.token(result))
+            return result == kt_result(KT_OK) ? .success(()) : .failure(.token(result))
         }
     }
 
@@ -182,7 +185,7 @@ extension TokenProvider {
                 }
             }
         }
-        guard result == KT_OK.rawValue else { return .failure(.token(result)) }
+        guard result == kt_result(KT_OK) else { return .failure(.token(result)) }
         return .success(Bytes(output.prefix(written)))
     }
 

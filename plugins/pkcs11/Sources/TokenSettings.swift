@@ -1,4 +1,4 @@
-internal import Foundation
+internal import Glibc
 internal import KeyModel
 internal import PluginKit
 
@@ -45,12 +45,13 @@ struct TokenSettings {
         }
         defer { close(file) }
         var facts = stat()
-        guard fstat(file, &facts) == 0, facts.st_mode & 0o077 == 0, facts.st_uid == geteuid() || facts.st_uid == 0 else {
+        guard fstat(file, &facts) == 0, facts.st_mode & 0o077 == 0, facts.st_uid == geteuid() || facts.st_uid == 0
+        else {
             throw ProviderError(
                 .providerMisconfigured, "others can read the PIN in \(quoted(pinFile))", hint: "chmod 600 \(pinFile)")
         }
         var buffer = [UInt8](repeating: 0, count: 256)
-        defer { buffer.withUnsafeMutableBytes { explicit_bzero($0.baseAddress, $0.count) } }
+        defer { buffer.withUnsafeMutableBytes { Self.erase($0) } }
         let count = buffer.withUnsafeMutableBytes { read(file, $0.baseAddress, $0.count) }
         var pin = buffer.prefix(max(0, count))
         while let last = pin.last, last == 0x0A || last == 0x0D { pin.removeLast() }
@@ -58,5 +59,9 @@ struct TokenSettings {
             throw ProviderError(.providerMisconfigured, "\(quoted(pinFile)) holds no PIN of 1 to 255 bytes")
         }
         return SecretBytes(copying: pin)
+    }
+
+    private static func erase(_ bytes: UnsafeMutableRawBufferPointer) {
+        if let base = bytes.baseAddress { explicit_bzero(base, bytes.count) }
     }
 }
