@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /// The names and numbers of PKCS #11 version 2.40, as far as they are used.
 typedef unsigned long ck_ulong;
@@ -268,4 +270,11 @@ kt_result kt_session_decrypt(kt_module *module, unsigned long session, unsigned 
     result = module->call->decrypt(session, work->input, work->input_count, work->output, &count);
     work->output_count = count;
     return result == KT_OK && count > work->capacity ? (kt_result)KT_TOO_LARGE : result;
+}
+
+int kt_file_is_private(int descriptor)
+{
+    struct stat facts;
+    return fstat(descriptor, &facts) == 0 && (facts.st_mode & 077) == 0 &&
+           (facts.st_uid == 0 || facts.st_uid == geteuid());
 }

@@ -1,3 +1,4 @@
+internal import CToken
 internal import Glibc
 internal import KeyModel
 internal import PluginKit
@@ -44,9 +45,7 @@ struct TokenSettings {
                 hint: "Write it to a file of mode 0600, and name that with pin_file.")
         }
         defer { close(file) }
-        var facts = stat()
-        guard fstat(file, &facts) == 0, facts.st_mode & 0o077 == 0, facts.st_uid == geteuid() || facts.st_uid == 0
-        else {
+        guard kt_file_is_private(file) == 1 else {
             throw ProviderError(
                 .providerMisconfigured, "others can read the PIN in \(quoted(pinFile))", hint: "chmod 600 \(pinFile)")
         }

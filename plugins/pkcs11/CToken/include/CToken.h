@@ -79,4 +79,7 @@ kt_result kt_session_encrypt(kt_module *module, unsigned long session, unsigned 
 /// Decrypts with a key on the token.
 kt_result kt_session_decrypt(kt_module *module, unsigned long session, unsigned long key, kt_gcm *work);
 
+/// Whether an open file belongs to this user or to root, and nobody else can read or write it.
+int kt_file_is_private(int descriptor);
+
 #endif
