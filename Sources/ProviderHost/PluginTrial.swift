@@ -167,7 +167,9 @@ package struct PluginTrial: Sendable {
 
     private var call: ProviderCall { ProviderCall(deadline: deadline, idempotencyKey: "trial-\(UUID().uuidString)") }
 
-    private static var material: SecretBytes { SecretBytes(copying: (0..<32).map { UInt8(truncatingIfNeeded: $0 &* 29 &+ 3) }) }
+    private static var material: SecretBytes {
+        SecretBytes(copying: (0..<32).map { UInt8(truncatingIfNeeded: $0 &* 29 &+ 3) })
+    }
 
     private func with(_ body: (PluginSupervisor) async throws -> Void) async throws {
         let supervisor = supervisor()
