@@ -111,6 +111,10 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
+        // Its engines run other programs; the drivers come in from outside.
+        .target(
+            name: "Backups",
+            dependencies: ["CProcess", "ControlStore", "KeyModel", "LibCrypto", "Storage"], swiftSettings: strict),
         .target(name: "Scheduling", dependencies: ["KeyModel"], swiftSettings: strict),
         .target(
             name: "Scripting",
@@ -143,6 +147,7 @@ let package = Package(
         .executableTarget(
             name: "keyturn",
             dependencies: [
+                "Backups",
                 "CProcess", "ConsoleSession", "Control", "ControlStore", "Fernet", "Frames", "KR1", "KeyModel",
                 "PluginConformance", "PluginKit", "ProviderHost", "Providers", "Rotation", "Scheduling", "Scripting",
                 "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal", "Webhooks",
@@ -257,7 +262,17 @@ let package = Package(
             dependencies: [
                 "CProcess", "Control", "ControlStore", "ControlTesting", "Frames", "KR1", "KeyModel", "PluginKit",
                 "Providers", "Rotation", "Scripting", "Storage", "StorageSQLite", "Webhooks", "control-probe",
+                "keyturn-lua",
                 .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict
+        ),
+        // Runs the built executable, with the programs that backups are made by.
+        .testTarget(
+            name: "BackupsTests",
+            dependencies: [
+                "Backups", "ControlStore", "KeyModel", "PostgreSQLTesting", "ToolTesting", "keyturn", "keyturn-lua",
+                .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict
         ),

@@ -23,9 +23,10 @@ struct Keyturn: AsyncParsableCommand {
             InitCommand.self, PlanCommand.self, RotateCommand.self, AdoptCommand.self, ConvertCommand.self,
             RewrapCommand.self, VerifyCommand.self,
             StatusCommand.self, RunsCommand.self, RunCommand.self, KeyringCommand.self, RootCommand.self,
+            BackupCommand.self,
             ServeCommand.self, CallEntryCommand.self, ReferenceCommand.self, ProviderCommand.self, PluginCommand.self,
             ScheduleCommand.self, SealCommand.self, OpenCommand.self, RecoverCommand.self, ConsoleCommand.self,
-            ScriptCommand.self, VersionCommand.self,
+            ScriptCommand.self, SelftestCommand.self, VersionCommand.self,
         ]
     )
 

@@ -15,10 +15,10 @@ if let place = words.firstIndex(of: "-o"), place + 1 < words.endIndex {
 signal(SIGPIPE, SIG_IGN)
 let paper = Paper()
 if let place = words.firstIndex(of: "-c") {
-    let session = ScriptSession(settings, arguments: []) { try await paper.open() }
+    let session = ScriptRun(settings, arguments: []) { try await paper.open() }
     exit(await session.run(.text(words[place + 1])))
 } else if let place = words.firstIndex(of: "-f") {
-    let session = ScriptSession(settings, arguments: []) { try await paper.open() }
+    let session = ScriptRun(settings, arguments: []) { try await paper.open() }
     let text = try String(contentsOfFile: words[place + 1], encoding: .utf8)
     exit(await session.run(.file(name: words[place + 1], text: text)))
 } else if environment["TERM"] == "dumb" || !TerminalSize.isTerminal(STDIN_FILENO) {

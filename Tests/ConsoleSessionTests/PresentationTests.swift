@@ -65,12 +65,14 @@ struct PresentationTests {
         #expect(text.contains("…"))
     }
 
-    @Test(arguments: [
-        (FrameValue.integer(3), "3"), (.double(3), "3.0"), (.double(0.5), "0.5"), (.string("a\"\n"), #""a\"\n""#),
+    private static let values: [(FrameValue, String)] = [
+        (.integer(3), "3"), (.double(3), "3.0"), (.double(0.5), "0.5"), (.string("a\"\n"), #""a\"\n""#),
         (.bool(true), "true"),
         ([1, "x"], "{ 1, \"x\" }"), (["b": 1, "a b": 2, "end": 3], "{ [\"a b\"] = 2, b = 1, [\"end\"] = 3 }"),
         (.binary([0x61, 0xFF]), #""a\xff""#), ([], "{}"),
-    ])
+    ]
+
+    @Test(arguments: values)
     func valuesAreWrittenAsLuaDoes(value: FrameValue, text: String) {
         #expect(LuaInspector(width: 80).lines(value) == [text])
     }

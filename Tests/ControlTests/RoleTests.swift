@@ -39,6 +39,16 @@ struct RoleTests {
         await service.stop()
     }
 
+    @Test func beingRefusedDoesNotFillTheLog() async throws {
+        let bench = try await bench()
+        let service = try bench.service()
+        let vera = try await service.session(.other("vera"))
+        for _ in 0..<70 { _ = await controlError { try await vera.call("runs.pause", 1) } }
+        let count = try await bench.audit().count { $0.kind == .refusal }
+        #expect((60..<70).contains(count), "\(count)")
+        await service.stop()
+    }
+
     @Test func nobodyGetsInWithoutARole() async throws {
         let bench = try await bench()
         let service = try bench.service(.daemon)

@@ -49,3 +49,53 @@ struct ScriptSeamTests {
         await service.stop()
     }
 }
+
+struct LuaSessionTests {
+    @Test func luaCallsTheAPIAndKeepsItsVariables() async throws {
+        let bench = try await ControlBench()
+        let service = try bench.service(scripts: LuaScripts())
+        let session = try await service.session(interactive: true)
+        func run(_ text: String, for client: ScriptedClient = ScriptedClient()) async throws -> Answer {
+            try await session.perform(.script(Script(text, name: "console", isInteractive: true)), for: client)
+        }
+        #expect(try await run("status{count = false}.instance").value == "instance-1")
+        _ = try await run("n = #keyrings.list()")
+        #expect(try await run("n").value == 1)
+        #expect(try await run("pcall(runs.show, 99)").value.list.first == false)
+        let caught = try await run("local ok, e = pcall(runs.show, 99); return e.code")
+        #expect(caught.value == "callerNotFound")
+        let typed = ScriptedClient("main")
+        #expect(try await run("rotations.adopt('secret.value').summary.state", for: typed).value == "done")
+        #expect(typed.questions.count == 1)
+        let declined = await controlError { _ = try await run("rotations.rotate('main')") }
+        #expect(declined?.codeName == "callerNotConfirmed", "\(String(describing: declined))")
+        let incomplete = await controlError { _ = try await run("for i = 1, 2 do") }
+        #expect(incomplete?.codeName == "callerIncomplete")
+        let secret = ScriptedClient("hunter2")
+        #expect(try await run("#secret.prompt('PIN')", for: secret).value == 7)
+        #expect(secret.questions == [Question("PIN", isSecret: true)])
+        let printed = ScriptedClient()
+        _ = try await run("print('hello', 1)", for: printed)
+        #expect(printed.events == [.output("hello\t1\n")])
+        await session.close()
+        await service.stop()
+    }
+
+    @Test func aScriptIsInterruptedAndTheSessionGoesOn() async throws {
+        let bench = try await ControlBench()
+        let service = try bench.service(scripts: LuaScripts())
+        let session = try await service.session()
+        let script = Script("while true do end", name: "t", isInteractive: true)
+        let running = Task {
+            await controlError { _ = try await session.perform(.script(script), for: ScriptedClient()) }
+        }
+        try await Task.sleep(for: .milliseconds(500))
+        await session.cancel()
+        #expect(await running.value?.codeName == "callerInterrupted")
+        let next = try await session.perform(
+            .script(Script("1 + 1", name: "t", isInteractive: true)), for: ScriptedClient())
+        #expect(next.value == 2)
+        await session.close()
+        await service.stop()
+    }
+}

@@ -87,7 +87,7 @@ extension EndToEnd {
             #expect(output.exitCode == 2, "\(output)")
             #expect(output.standardError.contains("went away while it worked on"), "\(output)")
             // What it left behind is no daemon: commands do without, and the next one takes over.
-            _ = try await vault.sandbox.keyturn("status").expecting()
+            _ = try await vault.sandbox.keyturn("runs").expecting()
             daemon = try await serve(vault)
             try await wait("the run is done") { try await vault.openRun() == nil }
             try await vault.expectFinished("killed and started")
@@ -110,7 +110,7 @@ extension EndToEnd {
             let absent = try await vault.sandbox.keyturn("--socket", socket, "status")
             #expect(absent.exitCode == 2 && absent.standardError.contains("cannot reach a daemon at"), "\(absent)")
             let daemon = try await serve(vault, "--socket", socket)
-            _ = try await vault.sandbox.keyturn("--socket", socket, "status").expecting()
+            _ = try await vault.sandbox.keyturn("--socket", socket, "runs").expecting()
             try await end(daemon)
         }
 
@@ -120,7 +120,7 @@ extension EndToEnd {
             try vault.sandbox.write("keyring \"vault\" {", to: "keyturn.lua")
             daemon.signal(SIGHUP)
             try await wait("it is refused") { daemon.errorSoFar.contains("configuration not taken up") }
-            _ = try await vault.sandbox.keyturn("status").expecting()
+            _ = try await vault.sandbox.keyturn("runs").expecting()
             try vault.sandbox.write(
                 """
                 database "sqlite:vault.db"

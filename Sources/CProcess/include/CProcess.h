@@ -8,6 +8,8 @@
 #include "CEvents.h"
 #include "CSocket.h"
 
+#include <spawn.h>
+
 /// What Swift cannot call itself: C functions with a variable number of arguments, and fork.
 
 /// Forbids core dumps of this process and tracing by other processes of the same user.
@@ -50,5 +52,11 @@ int kt_memory_file(const char *name);
 
 /// Forbids every change to a file in memory, for ever. Returns 0, or -1 with errno set.
 int kt_memory_file_seal(int descriptor);
+
+/// Makes a pipe whose ends no program that is started inherits. Returns 0, or -1 with errno set.
+int kt_process_pipe(int ends[2]);
+
+/// Has a program begin in a folder: adds that to what posix_spawn does first. Returns 0 or the number of an error.
+int kt_process_begin_in(posix_spawn_file_actions_t *actions, const char *folder);
 
 #endif

@@ -57,14 +57,11 @@ extension InteractiveConsole {
         var text = settings.name
         if case .string(let name)? = facts["instance"], !name.isEmpty { text = name }
         if case .string(let role)? = facts["role"] { text += " (\(role))" }
-        var isDangerous = facts["danger"] == .bool(true)
-        if case .integer(let count)? = facts["attention"], count > 0 {
-            text += " !\(count)"
-            isDangerous = true
-        }
+        // Whoever may destroy keys should see it before each input.
+        let isDangerous = facts["role"] == "server_admin"
         let width = min(text.terminalWidth, 60)
         editor.prompt = LineEditor.Prompt(
-            "\(text.truncated(to: 60))> ", role: isDangerous ? .bad : .strong,
+            "\(text.truncated(to: 60))> ", role: isDangerous ? .warning : .strong,
             continuation: String(repeating: " ", count: max(0, width - 1)) + "-> ")
     }
 
@@ -83,7 +80,7 @@ extension InteractiveConsole {
         do {
             guard var script = try StartupFile.read(environment: settings.environment) else { return }
             script.confirmation = .ask
-            if case .failure(let error) = await finish(.script(script)) { throw error }
+            if case .failure(let error) = await finish(.script(script)), !isLeaving { throw error }
         } catch {
             show(error)
         }

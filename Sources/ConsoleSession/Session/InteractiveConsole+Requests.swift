@@ -39,10 +39,9 @@ extension InteractiveConsole {
             case .message(.finished(let other, let result)): take(result, ofBackground: other)
             case .key(.control("c")), .signal(.interrupt):
                 stops += 1
-                if !stop(stops) { return .failure(Self.left) }
+                if !stop(stops) { return abandon() }
             case .key(.control("\\")), .signal(.end), .closed:
-                isLeaving = true
-                return .failure(Self.left)
+                return abandon()
             case .key(.control("z")), .signal(.stop):
                 clearProgress()
                 suspend()
@@ -54,7 +53,12 @@ extension InteractiveConsole {
         }
     }
 
-    static let left = ControlError(.callerInterrupted, "left while it ran")
+    private func abandon() -> Result<Answer, any Error> {
+        (isLeaving, hasAbandoned) = (true, true)
+        return .failure(Self.left)
+    }
+
+    private static let left = ControlError(.callerInterrupted, "left while it ran")
 
     /// Stops what runs, a little harder each time.
     ///
@@ -70,7 +74,6 @@ extension InteractiveConsole {
             say("^C  killing the script; the session's variables are lost", .warning)
             Task { [connection] in await connection.killScript() }
         default:
-            isLeaving = true
             say("^C  leaving; nothing answers", .warning)
             return false
         }

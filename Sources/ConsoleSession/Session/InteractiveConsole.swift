@@ -25,6 +25,8 @@ package final class InteractiveConsole {
     var presentation: Presentation
     var isTiming = false
     var isLeaving = false
+    /// Whether the person left something that runs.
+    var hasAbandoned = false
     var requestNumber = 0
     /// The session that was begun: its startup file has run.
     var begunSession = 0
@@ -81,15 +83,24 @@ package final class InteractiveConsole {
         bridge.close()
         device.leaveEditing()
         signals.stop()
-        // A daemon that does not answer must not hold anyone up.
-        let closing = Task { [connection] in await connection.close() }
-        _ = await withTaskGroup(of: Void.self) { group in
-            group.addTask { await closing.value }
-            group.addTask { try? await Task.sleep(for: .milliseconds(300)) }
-            await group.next()
-            group.cancelAll()
-        }
+        await close()
         return 0
+    }
+
+    /// Ends the session; a daemon that does not answer holds nobody up.
+    private func close() async {
+        let limit: Duration = hasAbandoned ? .milliseconds(300) : .seconds(10)
+        let first = Counter()
+        await withCheckedContinuation { continuation in
+            Task { [connection] in
+                await connection.close()
+                if first.next() == 1 { continuation.resume() }
+            }
+            Task {
+                try? await Task.sleep(for: limit)
+                if first.next() == 1 { continuation.resume() }
+            }
+        }
     }
 
     /// Something that happened.
@@ -108,6 +119,7 @@ package final class InteractiveConsole {
     /// - Parameters:
     ///   - deadline: When to stop waiting; nil for never.
     ///   - takesTypedAhead: Whether keys that were held come first.
+    /// - Returns: What happened.
     func next(until deadline: ContinuousClock.Instant? = nil, takesTypedAhead: Bool = true) async -> Event {
         while true {
             if let message = bridge.next() { return .message(message) }

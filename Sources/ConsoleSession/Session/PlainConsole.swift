@@ -22,7 +22,10 @@ package final class PlainConsole {
 
     /// Prepares a console.
     ///
-    /// - Parameter isTerminal: Whether somebody types, who gets prompts.
+    /// - Parameters:
+    ///   - settings: What to do with results.
+    ///   - isTerminal: Whether somebody types, who gets prompts.
+    ///   - opening: Opens a way to the instance.
     package init(_ settings: ConsoleSettings, isTerminal: Bool, opening: @escaping Connection.Opening) {
         self.settings = settings
         self.isTerminal = isTerminal

@@ -6,7 +6,7 @@ internal import Rotation
 internal import Storage
 
 extension API {
-    /// `runs.…`
+    /// Runs as they are driven: `runs.…`.
     static var runs: [Entry] {
         [
             Entry(

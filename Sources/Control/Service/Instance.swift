@@ -10,7 +10,7 @@ package struct Instance: Sendable {
     /// The configuration that it works by.
     package var configuration: Configuration
     /// The engine's surroundings; the actor in them is the instance itself.
-    package let context: RotationContext
+    package var context: RotationContext
 
     /// Describes an instance.
     package init(directory: InstanceDirectory, configuration: Configuration, context: RotationContext) {
@@ -44,13 +44,26 @@ package protocol InstanceSource: Sendable {
     /// - Parameters:
     ///   - configuration: What to open.
     ///   - beginsJournal: Whether a journal that is missing is begun anew, as only `recover` may.
+    /// - Returns: The instance.
     /// - Throws: Whatever stands in the way.
     func open(_ configuration: Configuration, beginsJournal: Bool) async throws -> Instance
+
+    /// The texts of a configuration that was read, so that its functions can be called.
+    ///
+    /// - Throws: A ``CodedError``, also where the files have changed since it was read.
+    func script(of configuration: Configuration) async throws -> ConfigurationScript
 
     /// Writes an encrypted copy of the root key for recipients.
     ///
     /// - Throws: A ``CodedError`` that says why.
     func exportRootKey(to recipients: [String], into descriptor: Int32) async throws
+}
+
+extension InstanceSource {
+    /// A source without texts: its configurations have no functions.
+    package func script(of configuration: Configuration) async throws -> ConfigurationScript {
+        throw ControlError(.callerScriptFailed, "the functions of the configuration cannot be called here")
+    }
 }
 
 /// Posts to the addresses that the configuration names.

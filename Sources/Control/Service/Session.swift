@@ -81,6 +81,7 @@ extension InstanceService {
     ///   - name: Which one, for the audit log: `before hook of run 7`.
     ///   - client: Gets its output and its progress.
     ///   - scope: Ends its calls.
+    /// - Returns: The host.
     /// - Throws: What stands in the way of opening the instance.
     package func grantedHost(
         _ way: Peer.Way, name: String, client: any ControlClient, scope: CallScope
@@ -101,6 +102,7 @@ struct SessionHost: ScriptHost {
     let client: any ControlClient
 
     func call(_ name: String, _ arguments: [FrameValue]) async throws -> FrameValue {
+        if name == "secret.prompt" { return try await prompt(arguments) }
         do {
             return try await dispatch.perform(Call(name, arguments, confirmation: confirmation)).value
         } catch {
@@ -109,4 +111,15 @@ struct SessionHost: ScriptHost {
     }
 
     func output(_ text: String) async { await client.show(.output(text)) }
+
+    /// Asks the person at the console for something secret, which stands in no text and no history.
+    private func prompt(_ arguments: [FrameValue]) async throws -> FrameValue {
+        var text = "Secret"
+        if case .string(let given)? = arguments.first { text = given }
+        guard dispatch.isInteractive, let answer = await client.answer(Question(text, isSecret: true)) else {
+            throw ControlError(
+                .callerNotConfirmed, "nobody is there to type a secret", hint: "Run it in a console on a terminal.")
+        }
+        return .string(answer)
+    }
 }

@@ -87,6 +87,8 @@ package struct Script: Sendable {
     package var arguments: [String]
     /// How far changes of state are confirmed beforehand.
     package var confirmation: Confirmation
+    /// The most time, and the most processor time, that the script may take; nil for what sessions usually give.
+    package var timeLimit: Duration?
 
     /// Makes a script.
     package init(

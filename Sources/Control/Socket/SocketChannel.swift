@@ -77,6 +77,9 @@ package actor SocketChannel: ControlChannel {
         self.place = place
     }
 
+    /// Sends a request and waits for its end; the daemon refuses a second one meanwhile, save a ping.
+    ///
+    /// - Throws: ``ControlError``, the daemon's own or `storeDaemonUnreachable`.
     package func perform(_ request: ControlRequest, for client: any ControlClient) async throws -> Answer {
         if let ending {
             request.closeDescriptors()
@@ -95,10 +98,13 @@ package actor SocketChannel: ControlChannel {
         }
     }
 
+    /// Asks whatever is being performed to end.
     package func cancel() async { for id in pending.keys { cancel(id) } }
 
+    /// Asks the daemon to kill the session's worker.
     package func killScript() async { send(.killScript) }
 
+    /// Ends the session; a request that is being performed fails with `callerInterrupted`.
     package func close() async {
         send(.close)
         end(ControlError(.callerInterrupted, "the session was closed"))

@@ -89,8 +89,7 @@ extension RotationEngine {
     /// - Throws: ``ControlStoreError`` with `storeLeaseHeld`, or what stopped the run; its record says why.
     /// - Important: Cancelling, or raising the interrupt, stops after the batch in hand.
     package func drive(_ id: Int64, _ options: DriveOptions) async throws -> RunRecord {
-        let patience = Patience(interrupt: options.interrupt, logger: context.logger)
-        return try await Patience.$current.withValue(patience) { try await drivePatiently(id, options) }
+        try await Patience.during(context, until: options.interrupt) { try await drivePatiently(id, options) }
     }
 
     private func drivePatiently(_ id: Int64, _ options: DriveOptions) async throws -> RunRecord {
@@ -126,7 +125,7 @@ extension RotationEngine {
                 run: try session.run(id), steps: try session.steps(of: id), progress: try progress(of: id, in: session),
                 columns: try session.columns(), quarantined: try session.quarantined(run: id),
                 quarantineCount: try session.quarantineCount(run: id),
-                acknowledgements: try session.acknowledgements(of: id)
+                acknowledgements: try session.acknowledgements(of: id), hooks: try session.hookAttempts(of: id)
             )
         }
     }
@@ -269,4 +268,6 @@ package struct RunHistory: Sendable {
     package let quarantineCount: Int64
     /// What consumers acknowledged.
     package let acknowledgements: [Acknowledgement]
+    /// The attempts to perform hooks, oldest first.
+    package let hooks: [HookAttempt]
 }

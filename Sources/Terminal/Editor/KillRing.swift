@@ -15,7 +15,7 @@ struct KillRing: Sendable {
     ///
     /// - Parameters:
     ///   - piece: What was cut; nothing is kept of nothing.
-    ///   - joining: On which side it joins the piece before, where cuts follow one another; nil for neither.
+    ///   - side: On which side it joins the piece before, where cuts follow one another; nil for neither.
     mutating func keep(_ piece: Piece, joining side: Side? = nil) {
         guard !piece.text.isEmpty else { return }
         if let side, let last = pieces.popLast() {

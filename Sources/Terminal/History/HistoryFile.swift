@@ -55,7 +55,9 @@ package final class HistoryFile {
 
     /// Appends an input; the first failure is noted, and nothing is kept from then on.
     ///
-    /// - Parameter time: The time, in seconds since 1970.
+    /// - Parameters:
+    ///   - entry: The input.
+    ///   - time: The time, in seconds since 1970.
     /// - Returns: What a person should know, at the first failure.
     package func append(_ entry: String, time: Int64) -> String? {
         guard descriptor >= 0, !isReadOnly, entry.utf8.count <= Self.entryLimit else { return nil }

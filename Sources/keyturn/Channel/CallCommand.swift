@@ -40,6 +40,7 @@ struct Caller {
     ///   - name: The entry.
     ///   - arguments: Its arguments by name; those without a value are left out.
     ///   - descriptors: Files for what passes through no message; closed afterwards.
+    /// - Returns: What it came to.
     /// - Throws: ``ControlError``.
     func call(_ name: String, _ arguments: [String: FrameValue?] = [:], descriptors: [Int32] = []) async throws
         -> Answer

@@ -52,8 +52,8 @@ extension InstanceService {
         logger: Logger = Logger(label: "keyturn") { StreamLogHandler.standardError(label: $0) }
     ) throws -> InstanceService {
         InstanceService(
-            LocalInstance(directory: directory, logger: logger), api: try API(API.builtIn), life: life,
-            webhooks: Webhooks(), logger: logger)
+            LocalInstance(directory: directory, logger: logger), api: try API.complete(), life: life,
+            webhooks: Webhooks(), scripts: LuaScripts(folder: directory.scripts), logger: logger)
     }
 }
 

@@ -92,7 +92,7 @@ struct ScriptCommand: SessionCommand {
         settings.isQuiet = global.quiet
         settings.confirmation = try confirmation()
         let source = try source()
-        return await ScriptSession(settings, arguments: arguments) { [global] in
+        return await ScriptRun(settings, arguments: arguments) { [global] in
             try await InstanceConnection.open(global, way: .script)
         }.run(source)
     }
@@ -106,7 +106,7 @@ struct ScriptCommand: SessionCommand {
         return .plan(hash: plan)
     }
 
-    private func source() throws -> ScriptSession.Source {
+    private func source() throws -> ScriptRun.Source {
         if let text { return .text(text) }
         guard let file else { return .input(try read("-")) }
         return .file(name: file, text: try read(file))

@@ -6,6 +6,7 @@ internal import Logging
 internal import ProviderHost
 internal import Providers
 internal import Rotation
+internal import Scripting
 
 /// Puts the instance of a directory together from the parts that are built in.
 struct LocalInstance: InstanceSource {
@@ -14,7 +15,19 @@ struct LocalInstance: InstanceSource {
 
     func configuration() async throws -> Configuration {
         let description = try directory.read()
-        return try await Parts().load(description.configuration)
+        return try await Parts().load(description.configuration, scripts: directory.scripts)
+    }
+
+    func script(of configuration: Configuration) async throws -> ConfigurationScript {
+        let (present, script) = try await ConfigurationLoader(cores: Parts().cores.descriptors)
+            .loadScript(file: configuration.file, scripts: directory.scripts)
+        guard present.hash == configuration.hash else {
+            throw CommandError(
+                .callerFile,
+                "\(quoted(configuration.file)) or the scripts beside it have changed since they were loaded",
+                hint: "Take them up first: keyturn call configuration.load.")
+        }
+        return script
     }
 
     func open(_ configuration: Configuration, beginsJournal: Bool) async throws -> Instance {

@@ -34,7 +34,7 @@ struct NewInstance {
             )
             let engine = try await RotationEngine(context: context, configurationHash: configuration.hash)
             // Whoever makes an instance grants the functions of its configuration what they name.
-            let calls = try API(API.builtIn).grantable(by: configuration)
+            let calls = try API.complete().grantable(by: configuration)
             let grant = GrantRecord(
                 configurationHash: configuration.hash, calls: calls, actor: Parts.actor, at: context.now())
             try await engine.apply(configuration) { try $0.record(grant) }

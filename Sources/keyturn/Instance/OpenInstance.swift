@@ -23,6 +23,7 @@ struct OpenInstance {
     let control: ControlStore
     let provider: LocalProvider
     let providers: ProviderRegistry
+    let configuration: Configuration
 
     /// Opens an instance and brings its records in line with its configuration.
     ///
@@ -38,7 +39,7 @@ struct OpenInstance {
         let description = try directory.read()
         if beginsJournal { try directory.beginJournal(of: description.instance) }
         let parts = try Parts()
-        let configuration = try await parts.load(description.configuration)
+        let configuration = try await parts.load(description.configuration, scripts: directory.scripts)
         let store = try await Parts.connect(configuration.database)
         let provider = try LocalProvider(opening: directory.rootKey)
         let control = ControlStore(engine: store)
@@ -51,7 +52,7 @@ struct OpenInstance {
         if appliesConfiguration { try await engine.apply(ifChanged: configuration) }
         return OpenInstance(
             directory: directory, engine: engine, store: store, control: control, provider: provider,
-            providers: providers)
+            providers: providers, configuration: configuration)
     }
 
     /// Does work while no other process of the node does any; waits `patience` for one that does.
@@ -76,15 +77,15 @@ struct OpenInstance {
 /// The built-in parts from which instances are put together.
 struct Parts {
     let cores: CoreCatalogue
-    private let death: DieAtPoint?
+    let death: DieAtPoint?
 
     init() throws {
         cores = try CoreCatalogue([Fernet.self, KR1.self])
         death = try DieAtPoint(environment: ProcessInfo.processInfo.environment)
     }
 
-    func load(_ file: String) async throws -> Configuration {
-        try await ConfigurationLoader(cores: cores.descriptors).load(file: file)
+    func load(_ file: String, scripts: String? = nil) async throws -> Configuration {
+        try await ConfigurationLoader(cores: cores.descriptors).load(file: file, scripts: scripts)
     }
 
     static func connect(_ location: DatabaseLocation) async throws -> any StorageEngine {
@@ -118,7 +119,7 @@ struct Parts {
             control: control, cores: cores, providers: providers, memory: NodeMemory(journal),
             signer: signer, actor: Self.actor, holder: "\(ProcessInfo.processInfo.hostName), process \(getpid())",
             now: { Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) },
-            reached: { [death] in death?.reached($0) },
+            reached: { [death] in death?.reached($0.rawValue) },
             logger: logger
         )
     }

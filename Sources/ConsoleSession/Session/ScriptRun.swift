@@ -7,7 +7,7 @@ internal import Terminal
 ///
 /// Results go to standard output, everything else to standard error, and what a script prints to whichever of the two keeps standard
 /// output readable for programs.
-package final class ScriptSession {
+package final class ScriptRun {
     /// Where the Lua comes from.
     package enum Source: Hashable, Sendable {
         /// The command line.
