@@ -133,4 +133,90 @@ struct RewrapTests {
         #expect((counts.members["Decrypt"]?.integer ?? 99) <= 5, "\(counts)")
         try await readsBack()
     }
+
+    @Test
+    func aDaemonFollowsAKeyThatItsPluginTurned() async throws {
+        try await begin()
+        try "key-1\n".write(toFile: scratch.file("key"), atomically: true, encoding: .utf8)
+        let plugin = try KMSv2ProviderTests.Endpoint.start(scratch, "")
+        try declare(
+            "cluster", "provider \"cluster\" { kind = \"kms-v2\", endpoint = \"unix://\(scratch.file("socket"))\" }")
+        _ = try await sandbox.keyturn("rewrap", "main", "--to", "cluster", "--yes").expecting()
+        let daemon = try await serve("--keys-looked-at-every", "1")
+        try "key-2\n".write(toFile: scratch.file("key"), atomically: true, encoding: .utf8)
+        let follows = await Sample.eventually(within: .seconds(90)) { (try? wraps()) == ["cluster key-2"] }
+        #expect(follows, "\(daemon.errorSoFar)")
+        let audit = try await sandbox.keyturn("call", "audit.list", "-o", "json").expecting()
+        #expect(audit.standardOutput.contains("rotations.rewrap") && audit.standardOutput.contains("schedule"))
+        try await end(daemon)
+        try await readsBack()
+        plugin.kill()
+    }
+
+    @Test
+    func aDaemonServesAClusterWhoseKeyTurnsWithItsKeyring() async throws {
+        try await begin()
+        let daemon = try await serve("--kms-v2", "unix://\(scratch.file("served"))", "--kms-v2-keyring", "main")
+        #expect(
+            await Sample.eventually(within: .seconds(60)) { (try? scratch.mode(of: "served")) == 0o600 },
+            "\(daemon.errorSoFar)")
+        let cluster = try TalkingProgram("kms-client", [scratch.file("served")])
+        let key = try #require(try cluster.askObject("status")["key_id"] as? String)
+        #expect(key.hasPrefix("main-"))
+        let seed = Data(0..<32).base64EncodedString()
+        let wrapped = try cluster.askObject("encrypt \(seed)")
+        #expect(wrapped["key_id"] as? String == key)
+        _ = try await sandbox.keyturn("rotate", "main", "--yes").expecting()
+        let turned = try #require(try cluster.askObject("status")["key_id"] as? String)
+        #expect(turned != key)
+        let ciphertext = try #require(wrapped["ciphertext"] as? String)
+        #expect(try cluster.askObject("decrypt \(ciphertext) \(key)")["plaintext"] as? String == seed)
+        #expect(try cluster.askObject("encrypt \(seed)")["key_id"] as? String == turned)
+        try await end(daemon)
+        #expect(!FileManager.default.fileExists(atPath: scratch.file("served")))
+    }
+
+    @Test
+    func aPluginIsRegisteredByACallAndNothingIsWrittenBesideIt() async throws {
+        try await begin()
+        let file = try scratch.example()
+        let registered = try await sandbox.keyturn("call", "plugins.register", "example", file.path, "--yes")
+        #expect(try registered.expecting().description.contains(try file.load().sha256))
+        for entry in ["plugins.list", "plugins.verify"] {
+            #expect(try await sandbox.keyturn("call", entry).expecting().description.contains("example"))
+        }
+        try declare(
+            "safe",
+            "provider \"safe\" { kind = \"plugin\", plugin = \"example\", directory = \"\(try scratch.directory("keys"))\" }"
+        )
+        _ = try await sandbox.keyturn("rewrap", "main", "--to", "safe", "--yes").expecting()
+        #expect(
+            try await sandbox.keyturn("call", "providers.describe", "safe").expecting().description.contains("usable"))
+        #expect(
+            try await sandbox.keyturn("call", "providers.show", "safe").expecting().description.contains("plugin"))
+        _ = try await sandbox.keyturn("call", "plugins.reload", "safe", "--yes").expecting()
+        let target = scratch.file("export")
+        let refusals = [
+            try await sandbox.keyturn("keyring", "export", "main", "--to-file", target, "--yes"),
+            try await sandbox.keyturn("call", "audit.export", "--to-file", target),
+        ]
+        for refusal in refusals {
+            #expect(
+                refusal.exitCode != 0 && refusal.description.contains("plugins are executed from there"), "\(refusal)")
+            #expect(!FileManager.default.fileExists(atPath: target))
+        }
+        _ = try await sandbox.keyturn("call", "audit.export", "--to-file", sandbox.path("log")).expecting()
+    }
+
+    private func serve(_ options: String...) async throws -> RunningProgram {
+        let daemon = try sandbox.start(arguments: ["serve", "--log-format", "json"] + options)
+        let listens = await Sample.eventually(within: .seconds(60)) { daemon.errorSoFar.contains("\"listening\"") }
+        #expect(listens, "\(daemon.errorSoFar)")
+        return daemon
+    }
+
+    private func end(_ daemon: RunningProgram) async throws {
+        daemon.signal(SIGTERM)
+        _ = try await daemon.wait().expecting()
+    }
 }

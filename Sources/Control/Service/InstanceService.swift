@@ -107,7 +107,7 @@ package actor InstanceService: ControlService {
     ///   - beginsJournal: Whether a journal that is missing is begun anew.
     /// - Returns: The instance.
     /// - Throws: Whatever stands in the way.
-    func instance(_ configuration: Configuration? = nil, beginsJournal: Bool = false) async throws -> Instance {
+    package func instance(_ configuration: Configuration? = nil, beginsJournal: Bool = false) async throws -> Instance {
         if let opened { return opened }
         if let opening { return try await opening.value }
         let task = Task { [source] in

@@ -92,6 +92,17 @@ package struct PluginCatalogue: Sendable {
         }
     }
 
+    /// Refuses to have something written to where plugins are executed from.
+    ///
+    /// - Parameters:
+    ///   - target: Where it is to be written; an address of a database is no path and passes.
+    ///   - what: What is to be written, for the message: `a backup`.
+    /// - Throws: `ProviderError` with `providerMisconfigured`, ``ControlStoreError`` or ``StorageError``.
+    package func checkOutput(_ target: String, for what: String) async throws {
+        guard !target.contains("://") else { return }
+        try OutputPathRule.check(target, for: what, against: try await directories())
+    }
+
     /// The directories that plugins are executed from, for ``OutputPathRule``.
     ///
     /// - Throws: ``ControlStoreError`` or ``StorageError``.

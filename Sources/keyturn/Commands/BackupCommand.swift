@@ -3,6 +3,7 @@ internal import Backups
 internal import ControlStore
 internal import Foundation
 internal import KeyModel
+internal import ProviderHost
 internal import Rotation
 internal import Terminal
 
@@ -44,7 +45,11 @@ struct BackupCreateCommand: InstanceCommand {
     var mayShrink = false
 
     func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let service = try await OpenInstance.open(try global.directory(), appliesConfiguration: true).backups()
+        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: true)
+        if let directory = instance.configuration.backup?.directory {
+            try await PluginCatalogue(instance.control).checkOutput(directory, for: "a backup")
+        }
+        let service = try instance.backups()
         let request = CreateRequest(
             run: run, stage: try word(stage, "--stage") { BackupStage(rawValue: $0) },
             verify: try word(verify, "--verify") { BackupLevel(word: $0) }, isPinned: pin, mayShrink: mayShrink)
@@ -154,7 +159,9 @@ struct BackupRestoreCommand: InstanceCommand {
     var replace = false
 
     func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let service = try await OpenInstance.open(try global.directory(), appliesConfiguration: false).backups()
+        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: false)
+        try await PluginCatalogue(instance.control).checkOutput(to, for: "a restored backup")
+        let service = try instance.backups()
         if replace { try console.confirm("This replaces what stands at the place that was named", byTyping: "replace") }
         let result = try await stoppable(interrupt) {
             try await service.restore(id, to: to, identity: identity, mayReplace: replace)

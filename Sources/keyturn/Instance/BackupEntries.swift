@@ -4,11 +4,14 @@ internal import ControlStore
 internal import Foundation
 internal import Frames
 internal import KeyModel
+internal import ProviderHost
 internal import Rotation
 
 extension API {
-    /// Everything that can be called, the calls of backups among it, whose drivers only the executable knows.
-    static func complete() throws -> API { try API(builtIn + backups + destruction) }
+    /// Everything that can be called, the calls of backups and providers among it, whose drivers only the executable knows.
+    static func complete(with hosted: HostedProviders = HostedProviders()) throws -> API {
+        try API(builtIn + backups + destruction + providers(of: hosted) + plugins(of: hosted))
+    }
 
     /// The calls on backups.
     private static var backups: [Entry] {
@@ -31,6 +34,9 @@ extension API {
                     stage: call.arguments.text("stage").flatMap(BackupStage.init(rawValue:)),
                     verify: call.arguments.text("verify").flatMap { BackupLevel(word: $0) },
                     isPinned: call.arguments.truth("pin"), mayShrink: call.arguments.truth("may_shrink"))
+                if let directory = call.instance.configuration.backup?.directory {
+                    try await PluginCatalogue(call.instance.context.control).checkOutput(directory, for: "a backup")
+                }
                 return try Answer(encoding: try await BackupService(call).create(request))
             },
             Entry(
@@ -70,8 +76,10 @@ extension API {
                     return Proposal("This replaces what stands where backup \(id) is restored to", byTyping: "replace")
                 }
             ) { call in
+                let target = try call.arguments.required("to")
+                try await PluginCatalogue(call.instance.context.control).checkOutput(target, for: "a restored backup")
                 let result = try await BackupService(call).restore(
-                    try call.backup, to: try call.arguments.required("to"), identity: call.arguments.text("identity"),
+                    try call.backup, to: target, identity: call.arguments.text("identity"),
                     mayReplace: call.arguments.truth("replace"))
                 return try Answer(encoding: result, isGood: result.unopenable ?? 0 == 0)
             },

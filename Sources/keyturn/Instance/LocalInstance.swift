@@ -12,6 +12,8 @@ internal import Scripting
 struct LocalInstance: InstanceSource {
     let directory: InstanceDirectory
     let logger: Logger
+    /// Told which providers the instance has once it is open.
+    let hosted: HostedProviders
 
     func configuration() async throws -> Configuration {
         let description = try directory.read()
@@ -37,6 +39,7 @@ struct LocalInstance: InstanceSource {
         let control = ControlStore(engine: store)
         let providers = try await parts.providers(
             of: configuration, local: try LocalProvider(opening: directory.rootKey), control: control, logger: logger)
+        hosted.hold(providers)
         let context = try parts.context(
             control: control, providers: providers.providers,
             journal: NodeJournal(reading: directory.journal), signer: SigningKey(opening: directory.signingKey),
@@ -45,6 +48,10 @@ struct LocalInstance: InstanceSource {
         // Brings the schema up to date, and refuses a database of somebody else's, before anything else is done with it.
         _ = try await RotationEngine(context: context, configurationHash: configuration.hash)
         return Instance(directory: directory, configuration: configuration, context: context)
+    }
+
+    func checkOutput(_ path: String, for what: String, of instance: Instance) async throws {
+        try await PluginCatalogue(instance.context.control).checkOutput(path, for: what)
     }
 
     func exportRootKey(to recipients: [String], into descriptor: Int32) async throws {
