@@ -118,7 +118,7 @@ let package = Package(
         .target(name: "Scheduling", dependencies: ["KeyModel"], swiftSettings: strict),
         .target(
             name: "Scripting",
-            dependencies: ["ControlStore", "Frames", "KeyModel", "PluginKit", "Storage"],
+            dependencies: ["CProcess", "ControlStore", "Frames", "KeyModel", "PluginKit", "Storage"],
             swiftSettings: strict
         ),
         .target(

@@ -66,6 +66,7 @@ extension API {
             "This takes up \(quoted(configuration.file)), whose hooks and schedules \(what)", byTyping: "load",
             facts: [configuration.hash] + calls)
         proposal.subject = configuration
+        proposal.warnings = configuration.inactive.map { "\($0) is checked, but nothing starts a run by it yet" }
         return proposal
     }
 
@@ -76,7 +77,8 @@ extension API {
         let calls = call.service.api.grantable(by: configuration)
         let grant = GrantRecord(
             configurationHash: configuration.hash, calls: calls, actor: call.actor, at: call.instance.context.now())
-        call.outcome?.note("hash \(configuration.hash), granted \(calls.joined(separator: ", "))")
+        let granted = calls.isEmpty ? "nothing" : calls.joined(separator: ", ")
+        call.outcome?.note("hash \(configuration.hash), granted \(granted)")
         try await call.engine().apply(configuration) { session in
             try session.record(grant)
             try call.alongside(session)

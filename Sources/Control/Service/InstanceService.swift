@@ -57,6 +57,9 @@ package actor InstanceService: ControlService {
     package func start() async throws {
         if life == .daemon { lock = try await HeldLock.take(source.directory, until: .now) }
         let instance = try await self.instance()
+        for thing in instance.configuration.inactive {
+            logger.warning("declared, but nothing starts a run by it yet", metadata: ["what": "\(thing)"])
+        }
         do { try await bringIntoOrder(instance) } catch {
             logger.warning("audit log not brought into order", metadata: ["reason": "\(Self.reason(of: error))"])
         }
@@ -109,7 +112,8 @@ package actor InstanceService: ControlService {
     /// - Throws: Whatever stands in the way.
     package func instance(_ configuration: Configuration? = nil, beginsJournal: Bool = false) async throws -> Instance {
         if let opened { return opened }
-        if let opening { return try await opening.value }
+        // Whoever waits for another's opening gets the hooks as well.
+        if let opening { return withHooks(try await opening.value) }
         let task = Task { [source] in
             let read = if let configuration { configuration } else { try await source.configuration() }
             return try await source.open(read, beginsJournal: beginsJournal)

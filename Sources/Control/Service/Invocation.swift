@@ -50,6 +50,13 @@ package struct Invocation: Sendable {
         guard let path = try? FileManager.default.destinationOfSymbolicLink(atPath: link), path.hasPrefix("/") else {
             return
         }
+        try await checkOutput(path, for: what)
+    }
+
+    /// Refuses a path where nothing may be written to.
+    ///
+    /// - Throws: A ``CodedError`` that says why.
+    package func checkOutput(_ path: String, for what: String) async throws {
         try await service.source.checkOutput(path, for: what, of: instance)
     }
 

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import ControlStore
 internal import Foundation
+internal import Frames
 internal import KeyModel
 internal import PluginConformance
 internal import PluginKit
@@ -14,7 +15,7 @@ struct PluginCommand: AsyncParsableCommand {
         commandName: "plugin", abstract: "Try, register and look at the programs that hold keys for Keyturn.",
         subcommands: [
             PluginTestCommand.self, PluginRegisterCommand.self, PluginListCommand.self, PluginVerifyCommand.self,
-            PluginUnregisterCommand.self,
+            PluginReloadCommand.self, PluginUnregisterCommand.self,
         ]
     )
 }
@@ -93,12 +94,12 @@ private struct PluginTestReport: Encodable {
 }
 
 /// Implements `keyturn plugin register`.
-struct PluginRegisterCommand: InstanceCommand {
+struct PluginRegisterCommand: CallCommand {
     static let configuration = CommandConfiguration(
         commandName: "register", abstract: "Allow a plugin's file to be executed, as it is now.",
         discussion: """
             The file is started once to see that it is a plugin. From then on it is executed only while its SHA-256 is the same; \
-            register it again after an upgrade.
+            register it again after an upgrade, then "keyturn plugin reload" puts it in place.
             """
     )
 
@@ -116,39 +117,27 @@ struct PluginRegisterCommand: InstanceCommand {
     @Option(name: .long, help: "An environment variable that the plugin is given; may be given several times.")
     var environment: [String] = []
 
-    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: false)
-        let name = try Name(name)
-        let catalogue = PluginCatalogue(instance.control)
-        let record = try await instance.locked {
-            try await catalogue.register(
-                name, path: path, sha256: sha256, environment: PluginLaunch.environment(naming: environment),
-                at: Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)), by: Parts.actor)
-        }
-        let summary = PluginSummary(record)
-        return Outcome(Report(summary, [.record(summary.fields)]))
+    func perform(_ caller: Caller) async throws -> Outcome {
+        try await caller.outcome(
+            "plugins.register",
+            [
+                "name": .string(name), "path": .string(absolutePath(path)), "sha256": .text(sha256),
+                "environment": .texts(environment),
+            ])
     }
 }
 
 /// Implements `keyturn plugin list`.
-struct PluginListCommand: InstanceCommand {
+struct PluginListCommand: CallCommand {
     static let configuration = CommandConfiguration(commandName: "list", abstract: "List the registered plugins.")
 
     @OptionGroup var global: GlobalOptions
 
-    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: false)
-        let plugins = try await PluginCatalogue(instance.control).list()
-        let columns = ["plugin", "kind", "version", "sha256", "path"].map { Table.Column($0) }
-        let rows = plugins.map {
-            [$0.name.description, $0.kind, $0.version, String($0.sha256.prefix(16)) + "…", $0.path]
-        }
-        return Outcome(Report(plugins.map(PluginSummary.init), [.table(nil, columns: columns, rows: rows)]))
-    }
+    func perform(_ caller: Caller) async throws -> Outcome { try await caller.outcome("plugins.list") }
 }
 
 /// Implements `keyturn plugin verify`.
-struct PluginVerifyCommand: InstanceCommand {
+struct PluginVerifyCommand: CallCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify", abstract: "Compare every registered plugin's file with what was registered.",
         discussion: "Exit code 1 where one has changed or cannot be used. Nothing is started."
@@ -156,22 +145,31 @@ struct PluginVerifyCommand: InstanceCommand {
 
     @OptionGroup var global: GlobalOptions
 
-    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: false)
-        let found = try await PluginCatalogue(instance.control).verify()
-        let columns = ["plugin", "standing", "remark"].map { Table.Column($0) }
-        let rows = found.map { [$0.record.name.description, $0.standing.rawValue, $0.remark] }
-        let summaries = found.map {
-            PluginStanding(plugin: $0.record.name.description, standing: $0.standing, remark: $0.remark)
-        }
-        return Outcome(
-            Report(summaries, [.table(nil, columns: columns, rows: rows)]),
-            status: found.allSatisfy { $0.standing == .unchanged } ? .ok : .failed)
+    func perform(_ caller: Caller) async throws -> Outcome { try await caller.outcome("plugins.verify") }
+}
+
+/// Implements `keyturn plugin reload`.
+struct PluginReloadCommand: CallCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "reload", abstract: "Put the registered file of a provider's plugin in the place of what runs.",
+        discussion: """
+            The new process wraps and unwraps a key, and unwraps what the old one wrapped, before it takes over; where it does \
+            not, the old one goes on.
+            """
+    )
+
+    @OptionGroup var global: GlobalOptions
+
+    @Argument(help: "The provider.")
+    var provider: String
+
+    func perform(_ caller: Caller) async throws -> Outcome {
+        try await caller.outcome("plugins.reload", ["name": .string(provider)])
     }
 }
 
 /// Implements `keyturn plugin unregister`.
-struct PluginUnregisterCommand: InstanceCommand {
+struct PluginUnregisterCommand: CallCommand {
     static let configuration = CommandConfiguration(
         commandName: "unregister", abstract: "Forbid a plugin's file to be executed; the file stays.")
 
@@ -180,46 +178,7 @@ struct PluginUnregisterCommand: InstanceCommand {
     @Argument(help: "The plugin.")
     var name: String
 
-    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: false)
-        let plugin = try Name(name)
-        try console.confirm("This takes the plugin \"\(plugin)\" out of the catalogue", byTyping: name)
-        try await instance.locked { try await PluginCatalogue(instance.control).unregister(plugin) }
-        return Outcome(nil)
+    func perform(_ caller: Caller) async throws -> Outcome {
+        try await caller.outcome("plugins.unregister", ["name": .string(name)])
     }
-}
-
-/// A registered plugin, for programs and people.
-private struct PluginSummary: Encodable {
-    let plugin: String
-    let path: String
-    let sha256: String
-    let kind: String
-    let version: String
-    let registeredAt: String
-    let registeredBy: String
-
-    init(_ record: PluginRecord) {
-        plugin = record.name.description
-        path = record.path
-        sha256 = record.sha256
-        kind = record.kind
-        version = record.version
-        registeredAt = record.registeredAt.description
-        registeredBy = record.registeredBy
-    }
-
-    var fields: [(String, String)] {
-        [
-            ("plugin", plugin), ("kind", kind), ("version", version), ("path", path), ("sha256", sha256),
-            ("registered", "\(registeredAt) by \(registeredBy)"),
-        ]
-    }
-}
-
-/// How a registered plugin stands, for programs.
-private struct PluginStanding: Encodable {
-    let plugin: String
-    let standing: PluginCatalogue.Standing
-    let remark: String
 }

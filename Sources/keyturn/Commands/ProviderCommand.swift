@@ -1,10 +1,6 @@
 internal import ArgumentParser
-internal import Foundation
-internal import KeyModel
-internal import PluginKit
-internal import ProviderHost
-internal import Rotation
-internal import Terminal
+internal import Control
+internal import Frames
 
 /// Implements `keyturn provider`.
 struct ProviderCommand: AsyncParsableCommand {
@@ -18,39 +14,32 @@ struct ProviderCommand: AsyncParsableCommand {
 }
 
 /// Implements `keyturn provider list`.
-struct ProviderListCommand: InstanceCommand {
-    static let configuration = CommandConfiguration(commandName: "list", abstract: "List the providers.")
+struct ProviderListCommand: CallCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "List the providers, with the key that each wraps under now.")
 
     @OptionGroup var global: GlobalOptions
 
-    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: false)
-        let providers = await instance.providers.list()
-        let columns = ["provider", "kind", "settings"].map { Table.Column($0) }
-        let rows = providers.map { [$0.name, $0.kind, $0.settingsText] }
-        return Outcome(Report(providers, [.table(nil, columns: columns, rows: rows)]))
-    }
+    func perform(_ caller: Caller) async throws -> Outcome { try await caller.outcome("providers.list") }
 }
 
 /// Implements `keyturn provider show`.
-struct ProviderShowCommand: InstanceCommand {
-    static let configuration = CommandConfiguration(commandName: "show", abstract: "Show one provider.")
+struct ProviderShowCommand: CallCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "show", abstract: "Show a provider: its settings, calls and latencies; it is not asked.")
 
     @OptionGroup var global: GlobalOptions
 
     @Argument(help: "The provider.")
     var name: String
 
-    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: false)
-        let provider = try await instance.providers.show(try Name(name))
-        let fields = [("provider", provider.name), ("kind", provider.kind), ("settings", provider.settingsText)]
-        return Outcome(Report(provider, [.record(fields)]))
+    func perform(_ caller: Caller) async throws -> Outcome {
+        try await caller.outcome("providers.show", ["name": .string(name)])
     }
 }
 
 /// Implements `keyturn provider test`.
-struct ProviderTestCommand: InstanceCommand {
+struct ProviderTestCommand: CallCommand {
     static let configuration = CommandConfiguration(
         commandName: "test", abstract: "Have a provider try its key from end to end.",
         discussion: "Exit code 1 where a check fails.")
@@ -60,21 +49,13 @@ struct ProviderTestCommand: InstanceCommand {
     @Argument(help: "The provider.")
     var name: String
 
-    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: false)
-        let checks = try await instance.providers.test(try Name(name))
-        await instance.providers.stop()
-        let columns = ["result", "check", "remark"].map { Table.Column($0) }
-        let rows = checks.map { [$0.outcome.rawValue, $0.name, $0.remark] }
-        let lines = checks.map { ProviderCheckLine(check: $0.name, outcome: $0.outcome.rawValue, remark: $0.remark) }
-        return Outcome(
-            Report(lines, [.table(nil, columns: columns, rows: rows)]),
-            status: checks.contains { $0.outcome == .fail } ? .failed : .ok)
+    func perform(_ caller: Caller) async throws -> Outcome {
+        try await caller.outcome("providers.test", ["name": .string(name)])
     }
 }
 
 /// Implements `keyturn provider describe`.
-struct ProviderDescribeCommand: InstanceCommand {
+struct ProviderDescribeCommand: CallCommand {
     static let configuration = CommandConfiguration(
         commandName: "describe", abstract: "Ask a provider which key it would wrap with.")
 
@@ -83,33 +64,7 @@ struct ProviderDescribeCommand: InstanceCommand {
     @Argument(help: "The provider.")
     var name: String
 
-    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: false)
-        let key = try await instance.providers.describe(try Name(name))
-        await instance.providers.stop()
-        let line = ProviderKeyLine(key: key.id, usable: key.isUsable, summary: key.summary)
-        let fields = [("key", key.id), ("usable", key.isUsable ? "yes" : "no"), ("summary", key.summary)]
-        return Outcome(Report(line, [.record(fields)]))
-    }
-}
-
-/// A check's line, for programs.
-private struct ProviderCheckLine: Encodable {
-    let check: String
-    let outcome: String
-    let remark: String
-}
-
-/// A key's description, for programs.
-private struct ProviderKeyLine: Encodable {
-    let key: String
-    let usable: Bool
-    let summary: String
-}
-
-extension ProviderSummary {
-    /// The settings in one line.
-    fileprivate var settingsText: String {
-        settings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: " ")
+    func perform(_ caller: Caller) async throws -> Outcome {
+        try await caller.outcome("providers.describe", ["name": .string(name)])
     }
 }

@@ -16,16 +16,24 @@ extension API {
                 example: "providers.show(\"local\")", parameters: [.provider],
                 result: "kind, settings, whether it is reached, held keys, process, calls", errors: ["callerNotFound"],
                 role: .viewer
-            ) { call in try Answer(encoding: try await hosted.current().show(try call.arguments.name("name"))) },
+            ) { call in
+                let summary = try await hosted.current().show(try call.arguments.name("name"))
+                return try Answer(encoding: summary, summary.blocks)
+            },
             Entry(
                 "providers.describe", "Ask a provider which key it wraps with",
                 example: "providers.describe(\"local\").key", parameters: [.provider], result: "key, usable, summary",
                 errors: ["callerNotFound", "providerUnavailable"], role: .viewer
             ) { call in
                 let key = try await hosted.current().describe(try call.arguments.name("name"))
-                return Answer([
-                    "key": .string(key.id), "usable": .bool(key.isUsable), "summary": .string(key.summary),
-                ])
+                return Answer(
+                    ["key": .string(key.id), "usable": .bool(key.isUsable), "summary": .string(key.summary)],
+                    [
+                        .record([
+                            .init("key", key.id), .init("usable", key.isUsable ? "yes" : "no"),
+                            .init("summary", key.summary),
+                        ])
+                    ], isGood: key.isUsable)
             },
         ]
     }
@@ -37,7 +45,8 @@ extension API {
                 "plugins.list", "List the registered plugins", example: "plugins.list()", result: "a list of plugins",
                 role: .viewer
             ) { call in
-                Answer(.array(try await PluginCatalogue(call.instance.context.control).list().map(value)))
+                let plugins = try await PluginCatalogue(call.instance.context.control).list()
+                return Answer(.array(plugins.map(value)), [plugins.block])
             },
             Entry(
                 "plugins.verify", "Compare every registered plugin's file with what was registered",
@@ -51,7 +60,8 @@ extension API {
                         "remark": .string(found.remark),
                     ]
                 }
-                return Answer(.array(values), isGood: found.allSatisfy { $0.standing == .unchanged })
+                return Answer(
+                    .array(values), [found.block], isGood: found.allSatisfy { $0.standing == .unchanged })
             },
             Entry(
                 "plugins.register", "Allow a plugin's file to be executed, as it is now",
@@ -85,7 +95,20 @@ extension API {
                         hint: "providers.list() and plugins.list() say what there is.")
                 }
                 try await hosted.current().reload(name, from: record)
-                return Answer(value(of: record))
+                return Answer(value(of: record), [.record(record.fields)])
+            },
+            Entry(
+                "plugins.unregister", "Forbid a plugin's file to be executed; the file stays",
+                example: "plugins.unregister(\"vault\")",
+                parameters: [.required("name", .text, "the plugin")], result: "nothing", errors: ["callerNotFound"],
+                role: .serverAdmin,
+                effect: .changes { call in
+                    let name = try call.arguments.name("name")
+                    return Proposal("This takes the plugin \"\(name)\" out of the catalogue", byTyping: "\(name)")
+                }
+            ) { call in
+                try await PluginCatalogue(call.instance.context.control).unregister(try call.arguments.name("name"))
+                return Answer(.null)
             },
         ]
     }
@@ -106,7 +129,7 @@ extension API {
             environment: PluginLaunch.environment(naming: call.arguments.texts("environment")),
             at: call.instance.context.now(), by: call.actor)
         call.outcome?.note("sha256 \(record.sha256)")
-        return Answer(value(of: record))
+        return Answer(value(of: record), [.record(record.fields)])
     }
 
     private static func value(of record: PluginRecord) -> FrameValue {
@@ -120,4 +143,52 @@ extension API {
 
 extension Parameter {
     fileprivate static var provider: Parameter { .required("name", .provider, "the provider") }
+}
+
+extension PluginRecord {
+    /// What people read.
+    fileprivate var fields: [Answer.Field] {
+        [
+            .init("plugin", "\(name)"), .init("kind", kind), .init("version", version), .init("path", path),
+            .init("sha256", sha256), .init("registered", "\(registeredAt) by \(registeredBy)"),
+        ]
+    }
+}
+
+extension [PluginRecord] {
+    /// What people read.
+    fileprivate var block: Answer.Block {
+        let headers = ["plugin", "kind", "version", "sha256", "path"]
+        let rows = map { ["\($0.name)", $0.kind, $0.version, $0.sha256.prefix(16) + "…", $0.path] }
+        return .table(title: nil, columns: headers.map { Answer.Column($0) }, rows: rows)
+    }
+}
+
+extension [PluginCatalogue.Verification] {
+    /// What people read.
+    fileprivate var block: Answer.Block {
+        let rows = map { ["\($0.record.name)", $0.standing.rawValue, $0.remark] }
+        return .table(title: nil, columns: ["plugin", "standing", "remark"].map { Answer.Column($0) }, rows: rows)
+    }
+}
+
+extension ProviderSummary {
+    /// What people read.
+    fileprivate var blocks: [Answer.Block] {
+        let shown = settings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+        let reach = isReachable.map { $0 ? "yes" : "no" } ?? "not asked yet"
+        let fields: [Answer.Field] = [
+            .init("provider", name), .init("kind", kind),
+            .init("settings", shown.isEmpty ? "none" : shown.joined(separator: " ")), .init("reached", reach),
+            .init("keys held", String(heldKeys)), .init("process", process.map(String.init) ?? "none"),
+        ]
+        let rows = calls.sorted { $0.key < $1.key }.map { name, entry in
+            [name, String(entry.calls), String(entry.failures)]
+                + [entry.lastMilliseconds, entry.meanMilliseconds, entry.worstMilliseconds]
+                .map { String(format: "%.1f", $0) }
+        }
+        let numbers = ["calls", "failed", "last ms", "mean ms", "worst ms"].map { Answer.Column($0, isNumber: true) }
+        let table = Answer.Block.table(title: nil, columns: [Answer.Column("call")] + numbers, rows: rows)
+        return rows.isEmpty ? [.record(fields)] : [.record(fields), table]
+    }
 }

@@ -51,7 +51,7 @@ struct ConfigurationScriptTests {
                         "max_seals": .number(5),
                     ], functions: [.when, .next], file: "keyturn.lua", line: 3)
             ])
-        #expect(configuration.inactive == [])
+        #expect(configuration.inactive == ["schedule \"weekly\""])
         #expect(configuration.keyrings.first?.policy.backup == .required)
     }
 

@@ -15,65 +15,6 @@ internal import StorageSQLite
 
 extension SigningKey: ProofSigner {}
 
-/// An instance with its engine, for the length of one command.
-struct OpenInstance {
-    let directory: InstanceDirectory
-    let engine: RotationEngine
-    let store: any StorageEngine
-    let control: ControlStore
-    let provider: LocalProvider
-    let providers: ProviderRegistry
-    let configuration: Configuration
-
-    /// Opens an instance and brings its records in line with its configuration.
-    ///
-    /// - Parameters:
-    ///   - directory: The instance's directory.
-    ///   - appliesConfiguration: Whether a changed `keyturn.lua` is taken up; commands that only look do not.
-    ///   - beginsJournal: Whether a journal that is missing is begun anew, as only `keyturn recover` may.
-    /// - Returns: The instance, its database connected.
-    /// - Throws: Whatever stands in the way, from the file that cannot be read to the database that cannot be reached.
-    static func open(
-        _ directory: InstanceDirectory, appliesConfiguration: Bool, beginsJournal: Bool = false
-    ) async throws -> OpenInstance {
-        let description = try directory.read()
-        if beginsJournal { try directory.beginJournal(of: description.instance) }
-        let parts = try Parts()
-        let configuration = try await parts.load(description.configuration, scripts: directory.scripts)
-        let store = try await Parts.connect(configuration.database)
-        let provider = try LocalProvider(opening: directory.rootKey)
-        let control = ControlStore(engine: store)
-        let providers = try await parts.providers(of: configuration, local: provider, control: control)
-        let context = try parts.context(
-            control: control, providers: providers.providers, journal: NodeJournal(reading: directory.journal),
-            signer: SigningKey(opening: directory.signingKey)
-        )
-        let engine = try await RotationEngine(context: context, configurationHash: configuration.hash)
-        if appliesConfiguration { try await engine.apply(ifChanged: configuration) }
-        return OpenInstance(
-            directory: directory, engine: engine, store: store, control: control, provider: provider,
-            providers: providers, configuration: configuration)
-    }
-
-    /// Does work while no other process of the node does any; waits `patience` for one that does.
-    ///
-    /// - Throws: ``ControlStoreError`` with `storeLeaseHeld`, or what `body` throws.
-    func locked<Value>(within patience: Duration = .zero, _ body: () async throws -> Value) async throws -> Value {
-        let lock = try await takeLock(until: .now + patience)
-        return try await lock.holding(body)
-    }
-
-    private func takeLock(until deadline: ContinuousClock.Instant) async throws -> InstanceLock {
-        while true {
-            do {
-                return try InstanceLock(taking: directory)
-            } catch let error as ControlStoreError where error.code == .storeLeaseHeld && .now < deadline {
-                try await Task.sleep(for: .milliseconds(50))
-            }
-        }
-    }
-}
-
 /// The built-in parts from which instances are put together.
 struct Parts {
     let cores: CoreCatalogue
