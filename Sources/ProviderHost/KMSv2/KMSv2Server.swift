@@ -63,18 +63,23 @@ package struct KMSv2Server: Sendable {
             })
         let server = GRPCServer(
             transport: transport, services: [Service(backend: backend)])
+        // A task of its own, since a server that is cancelled drops what it has in hand instead of finishing it.
+        let serving = Task { try await server.serve() }
+        defer { unlink(path) }
         try await withTaskCancellationHandler {
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask { try await server.serve() }
+            do {
                 _ = try await transport.listeningAddress
                 try restrict()
-                ready()
-                try await group.waitForAll()
+            } catch {
+                server.beginGracefulShutdown()
+                try await serving.value
+                throw error
             }
+            ready()
+            try await serving.value
         } onCancel: {
             server.beginGracefulShutdown()
         }
-        unlink(path)
     }
 
     /// Only those who own the socket get at it; other users' sockets are handed over where one is named.
