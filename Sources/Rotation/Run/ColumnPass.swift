@@ -35,18 +35,19 @@ struct ColumnPass: Sendable {
     func walk(_ progress: inout ColumnProgress) async throws -> End {
         try await takeUpLeftovers(&progress)
         let watched = WatchedProgress(progress, report: report)
-        let writer = WindowWriter(pass: self, phase: progress.phase, watched: watched)
         var ledger = WindowLedger()
         var walked = progress
         var growth = try await GrowthWatch(context.engine, table, limit: maxExtraDisk)
-        var decided = await decide(try await readWindows(following: nil, after: progress.cursor))
+        let tuning = context.engine.tuning.adapted(to: throttle, reclaimingEvery: growth.reclaimEvery)
+        let writer = WindowWriter(pass: self, phase: progress.phase, watched: watched, tuning: tuning)
+        var decided = await decide(try await readWindows(following: nil, after: progress.cursor, tuning))
         var end: End?
         while end == nil, !decided.isEmpty {
             let present = decided
             // Where a reader's snapshot would keep the room of replaced rows from being used again, nothing is read while
             // something is written; deciding needs no snapshot.
-            let held = context.engine.tuning.readsApart ? try await readWindows(following: present.last) : nil
-            async let following = decide(held, orAfter: present.last)
+            let held = tuning.readsApart ? try await readWindows(following: present.last, tuning) : nil
+            async let following = decide(held, orAfter: present.last, tuning)
             for written in try await write(present, writer) {
                 let last = try await fold(written, &ledger, &walked, &growth)
                 end = end ?? last
@@ -58,16 +59,16 @@ struct ColumnPass: Sendable {
     }
 
     /// Reads as many windows as all writers take at a time, from behind a window; none after the last one.
-    private func readWindows(following last: DecidedWindow?, after cursor: RowKey? = nil) async throws
-        -> [NumberedWindow]
-    {
-        let tuning = context.engine.tuning
+    private func readWindows(
+        following last: DecidedWindow?, after cursor: RowKey? = nil, _ tuning: BatchTuning
+    ) async throws -> [NumberedWindow] {
         var windows: [NumberedWindow] = []
         var cursor = last?.rows.last?.key ?? cursor
         var isDone = last?.isLast ?? false
-        while !isDone, windows.count < tuning.writers * tuning.interleavedWindows {
+        while !isDone, windows.count < tuning.windowsAtOnce {
             let request = WindowRequest(
-                target: cipher.target, scope: cipher.scope, after: cursor, rowLimit: tuning.windowRows)
+                target: cipher.target, scope: cipher.scope, after: cursor, rowLimit: tuning.windowRows,
+                byteLimit: tuning.windowBytes)
             let window = try await persistent { try await context.engine.read { try $0.readWindow(request) } }
             windows.append(
                 NumberedWindow(number: (last?.number ?? 0) + Int64(windows.count) + 1, window: window))
@@ -78,9 +79,11 @@ struct ColumnPass: Sendable {
     }
 
     /// Decides for windows, which are read now where they were not yet.
-    private func decide(_ windows: [NumberedWindow]?, orAfter last: DecidedWindow?) async throws -> [DecidedWindow] {
+    private func decide(
+        _ windows: [NumberedWindow]?, orAfter last: DecidedWindow?, _ tuning: BatchTuning
+    ) async throws -> [DecidedWindow] {
         if let windows { return await decide(windows) }
-        return await decide(try await readWindows(following: last))
+        return await decide(try await readWindows(following: last, tuning))
     }
 
     /// Decides for the rows of windows.
@@ -88,7 +91,9 @@ struct ColumnPass: Sendable {
         var decided: [DecidedWindow] = []
         for read in windows {
             let rows = read.window.rows
-            let outcomes = await parallelMap(rows) { cipher.outcomes(of: $0) }
+            // A run that is held down leaves the other processors to the application.
+            let outcomes =
+                throttle.isHolding ? cipher.outcomes(of: rows) : await parallelMap(rows) { cipher.outcomes(of: $0) }
             decided.append(
                 DecidedWindow(number: read.number, rows: rows, outcomes: outcomes, isLast: read.window.isLast))
         }
@@ -97,8 +102,7 @@ struct ColumnPass: Sendable {
 
     /// Writes windows, as many groups at a time as there are writers.
     private func write(_ windows: [DecidedWindow], _ writer: WindowWriter) async throws -> [WindowWriter.Written] {
-        let writers = context.engine.tuning.writers
-        let size = (windows.count + writers - 1) / writers
+        let size = (windows.count + writer.tuning.writers - 1) / writer.tuning.writers
         return try await withThrowingTaskGroup(of: WindowWriter.Written.self) { group in
             for start in stride(from: 0, to: windows.count, by: size) {
                 let part = Array(windows[start..<min(start + size, windows.count)])
@@ -164,6 +168,34 @@ struct ColumnPass: Sendable {
         if let end = written.end { return end }
         if request != .none, !progress.isDone { return .requested(request) }
         return interrupt.isSet && !progress.isDone ? .interrupted : nil
+    }
+}
+
+extension BatchTuning {
+    /// The same for a run that may be held down, on a table whose room may have to be reclaimed every so many rows.
+    ///
+    /// Held down, one writer takes a fifth of a second's rows at a time, so that no burst of work stands in the
+    /// application's way. What is written between two reclaimings must not be more than what is reclaimed.
+    func adapted(to throttle: Throttle, reclaimingEvery rows: Int64?) -> BatchTuning {
+        var tuning = self
+        if throttle.isHolding {
+            tuning.writers = 1
+            tuning.interleavedWindows = 1
+            if let rate = throttle.rowsPerSecond { tuning.limitWindow(to: rate / 5) }
+        }
+        if let rows { tuning.limitWindow(to: Double(rows) / Double(tuning.windowsAtOnce)) }
+        return tuning
+    }
+
+    /// How many windows are read, and then written, together.
+    var windowsAtOnce: Int { writers * interleavedWindows }
+
+    /// About the most bytes of values in a window, so that those written and those read next stay within some 150 MiB.
+    var windowBytes: Int { min(8 << 20, (32 << 20) / windowsAtOnce) }
+
+    private mutating func limitWindow(to rows: Double) {
+        // Batches of less than ten rows would cost more than what is in them.
+        windowRows = min(windowRows, max(10 * batchesPerWindow, Int(min(rows, 1e6))))
     }
 }
 

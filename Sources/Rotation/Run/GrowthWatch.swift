@@ -8,7 +8,7 @@ struct GrowthWatch: Sendable {
     private let limit: Int64?
     private let sizeBefore: Int64
     /// Rows between two reclaimings; nil where overwriting frees room by itself.
-    private let reclaimEvery: Int64?
+    let reclaimEvery: Int64?
     private var reclaimedAt: Int64 = 0
     private var lastLook: ContinuousClock.Instant?
     private var lastHindrance: String?

@@ -2,7 +2,7 @@ internal import Synchronization
 
 /// Holds a run down, so that the application keeps its share; shared by all of a run's writers.
 package final class Throttle: Sendable {
-    private let rowsPerSecond: Double?
+    let rowsPerSecond: Double?
     private let dutyCycle: Double
     private let nextFree = Mutex<ContinuousClock.Instant?>(nil)
 
@@ -15,6 +15,9 @@ package final class Throttle: Sendable {
         self.rowsPerSecond = rowsPerSecond
         self.dutyCycle = dutyCycle
     }
+
+    /// Whether a run is held down at all.
+    var isHolding: Bool { rowsPerSecond != nil || dutyCycle < 1 }
 
     /// The most rows to write at once, so that a slow run still hears quickly what is asked of it and keeps its lease.
     var rowsAtOnce: Int { rowsPerSecond.map { Int(max(1, min($0 / 4, 1_000_000))) } ?? .max }

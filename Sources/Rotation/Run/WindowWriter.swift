@@ -17,6 +17,7 @@ struct WindowWriter: Sendable {
     let pass: ColumnPass
     let phase: RunPhase
     let watched: WatchedProgress
+    let tuning: BatchTuning
 
     /// How often values that someone else wrote first are tried again before they are left to a sweep.
     private static let mostRetries = 3
@@ -33,9 +34,9 @@ struct WindowWriter: Sendable {
         var marks = group.map { WindowMark(columnID: pass.cipher.column.id, phase: phase, number: $0.number) }
         var counts = group.map { _ in RowCounts() }
         var missed: [RowKey] = []
-        for turn in 0..<context.engine.tuning.batchesPerWindow {
+        for turn in 0..<tuning.batchesPerWindow {
             for (place, window) in group.enumerated() {
-                let batch = Batch(window, turn: turn, tuning: context.engine.tuning)
+                let batch = Batch(window, turn: turn, tuning: tuning)
                 guard batch.rows > 0 else { continue }
                 counts[place] += batch.counts
                 for piece in batch.pieces(ofAtMost: pass.throttle.rowsAtOnce) {
