@@ -22,6 +22,7 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     ],
@@ -109,6 +110,12 @@ let package = Package(
             swiftSettings: strict
         ),
 
+        .target(
+            name: "AWSKMS",
+            dependencies: ["KeyModel", "PluginKit", .product(name: "Crypto", package: "swift-crypto")],
+            path: "plugins/aws-kms/Sources/AWSKMS", swiftSettings: strict
+        ),
+
         // Run with `swift run -c release bench-kr1`.
         .target(name: "CKR1Loop", dependencies: ["COpenSSL"], path: "Benchmarks/kr1/CKR1Loop"),
         .executableTarget(
@@ -125,6 +132,7 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
+        .testTarget(name: "AWSKMSTests", dependencies: ["AWSKMS", "VectorTesting"], swiftSettings: strict),
         .testTarget(name: "FramesTests", dependencies: ["Frames"], swiftSettings: strict),
         .testTarget(
             name: "StorageTests",
