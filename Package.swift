@@ -25,6 +25,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
         .systemLibrary(name: "CLua", path: "Sources/CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
@@ -67,21 +68,32 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
+        // Its engines run other programs; the drivers come in from outside.
+        .target(
+            name: "Backups",
+            dependencies: ["CProcess", "ControlStore", "KeyModel", "LibCrypto", "Storage"], swiftSettings: strict),
         .target(name: "Scheduling", dependencies: ["KeyModel"], swiftSettings: strict),
         .target(
             name: "Scripting",
-            dependencies: ["ControlStore", "Frames", "KeyModel", "PluginKit", "Storage"],
+            dependencies: ["CProcess", "ControlStore", "Frames", "KeyModel", "PluginKit", "Storage"],
             swiftSettings: strict
         ),
         .target(
             name: "Control",
             dependencies: [
-                "ControlStore", "Frames", "KeyModel", "PluginKit", "Rotation", "Scheduling", "Scripting", "Storage",
+                "CProcess", "ControlStore", "Frames", "KeyModel", "PluginKit", "Rotation", "Scheduling", "Scripting",
+                "Storage",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict
         ),
-        .target(name: "Terminal", dependencies: ["Frames"], swiftSettings: strict),
+        // The only target that speaks HTTP.
+        .target(
+            name: "Webhooks", dependencies: ["Control", "ControlStore", "KeyModel"], swiftSettings: strict),
+        .target(name: "Terminal", dependencies: ["Frames", "KeyModel"], swiftSettings: strict),
+        // What a person or a script sees of an instance: the console, its formats, its commands.
+        .target(
+            name: "ConsoleSession", dependencies: ["Control", "Frames", "KeyModel", "Terminal"], swiftSettings: strict),
         .executableTarget(
             name: "keyturn-lua", dependencies: ["CLua"], path: "Sources/LuaWorker",
             cSettings: [
@@ -92,11 +104,15 @@ let package = Package(
         .executableTarget(
             name: "keyturn",
             dependencies: [
-                "CProcess", "Control", "ControlStore", "Fernet", "KR1", "KeyModel", "PluginKit", "Providers",
+                "Backups", "CProcess", "ConsoleSession", "Control", "ControlStore", "Fernet", "Frames", "KR1",
+                "KeyModel",
+                "PluginKit",
+                "Providers",
                 "Rotation",
-                "Scheduling", "Scripting", "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal",
+                "Scheduling", "Scripting", "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal", "Webhooks",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             swiftSettings: strict
         ),
@@ -137,7 +153,7 @@ let package = Package(
         .testTarget(
             name: "StorageTests",
             dependencies: [
-                "KeyModel", "PluginKit", "Storage", "StorageSQLite", "StorageTesting",
+                "KeyModel", "PluginKit", "Storage", "StorageSQLite", "StorageTesting", "ToolTesting",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict
@@ -180,19 +196,47 @@ let package = Package(
             name: "SchedulingTests", dependencies: ["KeyModel", "Scheduling", "VectorTesting"], swiftSettings: strict),
         .testTarget(
             name: "ScriptingTests",
-            dependencies: ["ControlStore", "Frames", "KeyModel", "PluginKit", "Scripting", "Storage"],
+            dependencies: [
+                "CLua", "ControlStore", "Frames", "KeyModel", "PluginKit", "Scripting", "Storage", "keyturn-lua",
+            ],
             swiftSettings: strict
         ),
+        // A small service behind a real socket, in the test's process or in one of its own.
+        .target(
+            name: "ControlTesting",
+            dependencies: ["CProcess", "Control", "Frames", .product(name: "Logging", package: "swift-log")],
+            path: "Tests/ControlTesting", swiftSettings: strict),
+        .executableTarget(
+            name: "control-probe", dependencies: ["Control", "ControlTesting", "Frames"], path: "Tests/ControlProbe",
+            swiftSettings: strict),
         .testTarget(
             name: "ControlTests",
             dependencies: [
-                "Control", "ControlStore", "Frames", "KR1", "KeyModel", "PluginKit", "Providers", "Rotation",
-                "Scripting",
-                "Storage", "StorageSQLite",
+                "CProcess", "Control", "ControlStore", "ControlTesting", "Frames", "KR1", "KeyModel", "PluginKit",
+                "Providers", "Rotation", "Scripting", "Storage", "StorageSQLite", "Webhooks", "control-probe",
+                "keyturn-lua",
+                .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict
+        ),
+        // Runs the built executable, with the programs that backups are made by.
+        .testTarget(
+            name: "BackupsTests",
+            dependencies: [
+                "Backups", "ControlStore", "KeyModel", "PostgreSQLTesting", "ToolTesting", "keyturn", "keyturn-lua",
+                .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict
         ),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: strict),
+        .testTarget(
+            name: "ConsoleSessionTests",
+            dependencies: ["ConsoleSession", "console-double", "Control", "Frames", "Terminal"],
+            exclude: ["console.py"], swiftSettings: strict),
+        // The console on an instance of paper, for tests that need answers at a chosen time.
+        .executableTarget(
+            name: "console-double", dependencies: ["ConsoleSession", "Control", "Frames", "Terminal"],
+            path: "Tests/ConsoleDouble"),
         // Runs the built executable against real files.
         .testTarget(
             name: "EndToEndTests",

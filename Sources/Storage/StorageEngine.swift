@@ -8,6 +8,9 @@ package protocol StorageEngine: Sendable {
     /// How windows are best divided.
     var tuning: BatchTuning { get }
 
+    /// Whether it is a server that may come back by itself after it was lost.
+    var mayComeBack: Bool { get }
+
     /// Where bytes of overwritten values may remain on this engine, in words, for the proof.
     var placesOfOldBytes: [String] { get }
 
@@ -47,6 +50,11 @@ package protocol StorageEngine: Sendable {
     func close() async
 }
 
+extension StorageEngine {
+    /// A file does not.
+    package var mayComeBack: Bool { false }
+}
+
 /// A connection inside a transaction or a consistent view; must not leave the closure it was given to.
 package protocol StorageSession {
     /// Runs a statement and returns its rows, at most 100 000.
@@ -58,6 +66,11 @@ package protocol StorageSession {
     ///
     /// - Throws: ``StorageError``.
     @discardableResult func execute(_ sql: SQL) throws -> Int
+
+    /// Runs a statement no later than the transaction commits; what becomes of it is known only then.
+    ///
+    /// - Throws: ``StorageError``.
+    func postpone(_ sql: SQL) throws
 
     /// What follows a `SELECT` of one row of ours so that nobody changes the row before the transaction ends; nothing where
     /// there is one writer.
@@ -94,8 +107,9 @@ package protocol StorageSession {
     /// Replaces values, each only if the old one still stands there byte for byte and the predicate still picks the row.
     ///
     /// - Returns: For each swap, in order, whether the row was written.
-    /// - Throws: ``StorageError`` with `storeValueAltered` where ``ColumnTarget/readsBack`` finds another value.
-    func swap(_ swaps: [Swap], in target: ColumnTarget) throws -> [Bool]
+    /// - Throws: ``StorageError`` with `storeValueAltered` where ``ColumnTarget/readsBack`` finds another value, or
+    ///   `storeRowLocked`.
+    func swap(_ swaps: [Swap], in target: ColumnTarget, _ lockedRows: LockedRows) throws -> [Bool]
 
     /// Installs the fence of a column, or replaces it: a trigger that refuses, where the value changes, whatever the
     /// rows of the control table `fences` for this column do not admit.
@@ -103,6 +117,21 @@ package protocol StorageSession {
 
     /// Removes the fence of a column.
     func removeFence(_ fence: Fence) throws
+}
+
+/// What becomes of a row that another transaction has locked.
+package enum LockedRows: Sendable {
+    /// It is waited for briefly, then the whole batch fails.
+    case awaited
+    /// It is passed over and counts as not written, where the engine locks single rows.
+    case skipped
+}
+
+extension StorageSession {
+    /// Replaces values as ``swap(_:in:_:)`` does, and waits for rows that are locked.
+    package func swap(_ swaps: [Swap], in target: ColumnTarget) throws -> [Bool] {
+        try swap(swaps, in: target, .awaited)
+    }
 }
 
 /// Types of the control schema's columns.
@@ -131,4 +160,9 @@ package struct Fence: Hashable, Sendable {
         self.columnID = columnID
         self.target = target
     }
+}
+
+extension StorageSession {
+    /// At once, where that costs no way to a server and back.
+    package func postpone(_ sql: SQL) throws { try execute(sql) }
 }

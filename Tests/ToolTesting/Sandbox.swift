@@ -6,6 +6,8 @@ package final class Sandbox {
     package let folder: URL
     private let program: String
     private var count = 0
+    /// Variables that every program in it gets besides the usual ones.
+    package var variables: [String: String] = [:]
 
     /// Makes the folder.
     package init() throws {
@@ -48,10 +50,31 @@ package final class Sandbox {
         try await start(arguments: arguments, input: input).wait()
     }
 
+    /// Starts any program in this folder.
+    package func program(_ path: String, _ arguments: [String]) throws -> RunningProgram {
+        try spawn(path, arguments, input: "", environment: [:])
+    }
+
     /// Runs a script of the tests with Python, which has `cryptography`.
     package func python(_ script: String, _ arguments: String..., input: String = "") async throws -> ProgramOutput {
         let file = BuiltProgram.folder("Tests/ToolTesting").appending(path: script).path
         return try await spawn("python3", [file] + arguments, input: input, environment: [:]).wait().expecting()
+    }
+
+    /// Runs any program in this folder.
+    package func run(_ program: String, _ arguments: String..., input: String = "") async throws -> ProgramOutput {
+        try await spawn(program, arguments, input: input, environment: [:]).wait()
+    }
+
+    /// Has another process write a program: one that this process writes could not be started while any child of this
+    /// process still holds it open.
+    package func writeProgram(_ text: String, to name: String) async throws {
+        _ = try await run("/bin/sh", "-c", "cat >\"$0\" && chmod 755 \"$0\"", path(name), input: text).expecting()
+    }
+
+    /// Runs another program in this folder to its end.
+    package func run(_ program: String, _ arguments: [String]) async throws -> ProgramOutput {
+        try await spawn(program, arguments, input: "", environment: [:]).wait()
     }
 
     private func spawn(
@@ -63,6 +86,7 @@ package final class Sandbox {
         let streams = RunningProgram.Streams(
             input: path("io/\(count).in"), output: path("io/\(count).out"), error: path("io/\(count).err"))
         return try RunningProgram(
-            program, arguments, in: folder.path, environment: inherited.merging(environment) { $1 }, streams: streams)
+            program, arguments, in: folder.path,
+            environment: inherited.merging(environment) { $1 }.merging(variables) { $1 }, streams: streams)
     }
 }

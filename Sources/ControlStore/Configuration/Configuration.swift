@@ -16,13 +16,30 @@ package struct Configuration: Hashable, Sendable {
     package var columns: [ColumnDeclaration]
     /// The key providers other than the built-in `local`.
     package var providers: [ProviderDeclaration]
-    /// What was declared but does nothing yet, in words: `schedule "quarterly"`.
-    package var inactive: [String]
+    /// Where backups go and how long they stay; nil where none are declared.
+    package var backup: BackupDeclaration?
+    /// Who may do what; empty where the file declares no role.
+    package var roles: [RoleDeclaration] = []
+    /// The addresses that scripts may post to.
+    package var webhooks: [WebhookDeclaration] = []
+    /// The programs that scripts may run.
+    package var commands: [CommandDeclaration] = []
+    /// The dotted names that stand in the text outside of comments and quotes, such as `backups.create`: what its functions
+    /// could call.
+    package var mentions: Set<String> = []
+    /// The hooks, in the order in which they were declared.
+    package var hooks: [HookDeclaration] = []
+    /// The schedules, in the order in which they were declared.
+    package var schedules: [ScheduleDeclaration] = []
+
+    /// What is declared but does nothing yet, in words: `schedule "quarterly"`.
+    package var inactive: [String] { schedules.map { "schedule \"\($0.name)\"" } }
 
     /// Makes a configuration.
     package init(
         file: String, hash: String, database: DatabaseLocation, keyrings: [KeyringDeclaration] = [],
-        columns: [ColumnDeclaration] = [], providers: [ProviderDeclaration] = [], inactive: [String] = []
+        columns: [ColumnDeclaration] = [], providers: [ProviderDeclaration] = [],
+        backup: BackupDeclaration? = nil
     ) {
         self.file = file
         self.hash = hash
@@ -30,7 +47,58 @@ package struct Configuration: Hashable, Sendable {
         self.keyrings = keyrings
         self.columns = columns
         self.providers = providers
-        self.inactive = inactive
+        self.backup = backup
+    }
+}
+
+/// A `role "name" { … }`: who has it.
+package struct RoleDeclaration: Hashable, Sendable {
+    /// The role: `viewer`, `operator` or `server_admin`.
+    package var role: String
+    /// The users that have it, by name.
+    package var users: [String]
+    /// The groups whose members have it, by name.
+    package var groups: [String]
+
+    /// Makes a declaration.
+    package init(role: String, users: [String], groups: [String]) {
+        self.role = role
+        self.users = users
+        self.groups = groups
+    }
+}
+
+/// A `webhook "name" { … }`: an address that scripts may post to.
+package struct WebhookDeclaration: Hashable, Sendable {
+    /// Its name.
+    package var name: Name
+    /// Where it posts to; it may hold a secret and is never shown.
+    package var url: String
+    /// How long an answer may take.
+    package var timeout: Duration
+
+    /// Makes a declaration.
+    package init(name: Name, url: String, timeout: Duration) {
+        self.name = name
+        self.url = url
+        self.timeout = timeout
+    }
+}
+
+/// A `command "name" { … }`: a program that scripts may run.
+package struct CommandDeclaration: Hashable, Sendable {
+    /// Its name.
+    package var name: Name
+    /// The program, absolute, and its first arguments.
+    package var argv: [String]
+    /// How long it may take.
+    package var timeout: Duration
+
+    /// Makes a declaration.
+    package init(name: Name, argv: [String], timeout: Duration) {
+        self.name = name
+        self.argv = argv
+        self.timeout = timeout
     }
 }
 

@@ -9,7 +9,7 @@ package import PluginKit
 
 /// The file that holds the generations of the built-in root key.
 ///
-/// Generations are only ever added. Its owner must be the user that Keyturn runs as, or root, and nobody else may read it.
+/// A generation is dropped only once nothing needs it any more. Its owner must be the user that Keyturn runs as, or root, and nobody else may read it.
 package struct RootKeyFile: Sendable {
     /// Where it stands.
     package let path: String
@@ -39,6 +39,17 @@ package struct RootKeyFile: Sendable {
         return key
     }
 
+    /// Drops generations, but never the newest; durable when the call returns.
+    ///
+    /// - Throws: `ProviderError` as ``read()`` does, or `providerUnavailable` where it cannot be written; the file is as
+    ///   before then.
+    package func drop(_ numbers: Set<UInt32>) throws(ProviderError) -> RootKey {
+        var file = try attempt("shorten") { () throws(SystemError) in try NewFile(for: path) }
+        let key = try read().dropping(numbers)
+        try fill(&file, with: key, doing: "shorten", replacing: true)
+        return key
+    }
+
     /// Reads all generations.
     ///
     /// - Throws: `ProviderError` with `providerMisconfigured` where the file is absent, damaged, not a regular file, or in
@@ -53,6 +64,13 @@ package struct RootKeyFile: Sendable {
                 hint: "Put the file back from its escrow copy; a key that is made anew opens nothing."
             )
         }
+    }
+
+    /// Writes the same generations into a new file, of mode 0600; durable when the call returns.
+    ///
+    /// - Throws: `ProviderError` as ``read()`` and ``create(at:)`` do.
+    package func copy(to path: String) throws(ProviderError) {
+        try RootKeyFile(path: path).write(try read(), doing: "create")
     }
 
     /// Writes a root key into a file that must not exist yet.

@@ -32,7 +32,7 @@ package struct Discovery: Hashable, Codable, Sendable {
 
 /// Looks through every text and binary column that is not declared; reads windows, so that memory stays bounded.
 struct UndeclaredScan: Sendable {
-    let context: RotationContext
+    let control: ControlStore
     let rings: [OpenedKeyring]
     /// The most bytes of values that are read of one column.
     let byteBudget: Int
@@ -44,8 +44,8 @@ struct UndeclaredScan: Sendable {
     ///
     /// - Returns: What was found; nil when it was interrupted.
     func run(interrupt: Interrupt) async throws -> Discovery? {
-        let declared = try await context.control.read { try $0.columns() }.filter(\.isDeclared).map(\.declaration.path)
-        let tables = try await context.engine.read { session in
+        let declared = try await control.read { try $0.columns() }.filter(\.isDeclared).map(\.declaration.path)
+        let tables = try await control.engine.read { session in
             try session.tables().compactMap { try session.describe($0) }
         }
         var discovery = Discovery()
@@ -58,7 +58,7 @@ struct UndeclaredScan: Sendable {
             do {
                 for column in table.columns where Self.mayHoldCiphertext(column, of: table, declared) {
                     let target = ColumnTarget(path: ColumnPath(table: table.name, column: column.name), key: key)
-                    guard try await look(through: target, interrupt, into: &discovery) else { return nil }
+                    guard try await look(through: target, column, interrupt, into: &discovery) else { return nil }
                 }
             } catch let error as StorageError where !error.isTransient {
                 // A key of a type that cannot be walked, or a table that may not be read: said, not fatal.
@@ -80,7 +80,8 @@ struct UndeclaredScan: Sendable {
     }
 
     private func look(
-        through target: ColumnTarget, _ interrupt: Interrupt, into discovery: inout Discovery
+        through target: ColumnTarget, _ column: ColumnDescription, _ interrupt: Interrupt,
+        into discovery: inout Discovery
     ) async throws -> Bool {
         var finding: Discovery.Finding?
         var cursor: RowKey?
@@ -89,10 +90,13 @@ struct UndeclaredScan: Sendable {
         while !isLast, bytes < byteBudget {
             if interrupt.isSet { return false }
             let request = WindowRequest(
-                target: target, scope: .all, after: cursor, rowLimit: context.engine.tuning.windowRows
+                target: target, scope: .all, after: cursor, rowLimit: control.engine.tuning.windowRows
             )
-            let window = try await persistent { try await context.engine.read { try $0.readWindow(request) } }
-            for row in window.rows { note(row, of: target, in: &finding) }
+            let window = try await persistent { try await control.engine.read { try $0.readWindow(request) } }
+            for row in window.rows {
+                let value = column.holdsDocuments ? row.value.documentContent : row.value
+                note(value, of: row.key, target, in: &finding)
+            }
             bytes += window.rows.reduce(0) { $0 + ($1.value.bytes?.count ?? 0) }
             cursor = window.rows.last?.key ?? cursor
             isLast = window.isLast
@@ -105,12 +109,14 @@ struct UndeclaredScan: Sendable {
         return true
     }
 
-    private func note(_ row: StoredRow, of target: ColumnTarget, in finding: inout Discovery.Finding?) {
-        guard let shape = SealedShape.recognised(in: row.value) else { return }
+    private func note(
+        _ value: StoredValue, of key: RowKey, _ target: ColumnTarget, in finding: inout Discovery.Finding?
+    ) {
+        guard let shape = SealedShape.recognised(in: value) else { return }
         var known =
-            finding ?? Discovery.Finding(column: target.path.description, firstRow: row.key.description)
+            finding ?? Discovery.Finding(column: target.path.description, firstRow: key.description)
         known.shapes[shape.rawValue, default: 0] += 1
-        if let key = sealer(of: row.value) { known.keys[key.description, default: 0] += 1 }
+        if let key = sealer(of: value) { known.keys[key.description, default: 0] += 1 }
         finding = known
     }
 
@@ -146,7 +152,7 @@ extension RotationEngine {
             rings.append(
                 try await keys.open(record, with: context.cores, instance: instance.id, forRewrite: true))
         }
-        let scan = UndeclaredScan(context: context, rings: rings, byteBudget: UndeclaredScan.usualBudget)
+        let scan = UndeclaredScan(control: context.control, rings: rings, byteBudget: UndeclaredScan.usualBudget)
         return try await scan.run(interrupt: interrupt)
     }
 }

@@ -23,6 +23,9 @@ struct WindowWriter: Sendable {
 
     private var context: RotationContext { pass.context }
 
+    /// The next sweep of a settling run waits for whoever holds a row now; a batch need not.
+    private var lockedRows: LockedRows { phase == .settle ? .skipped : .awaited }
+
     /// Writes a group: the first batch of each window, then the second of each, and so on.
     ///
     /// - Throws: ``StorageError``, ``ControlStoreError`` or ``RotationError``; everything committed stays.
@@ -81,15 +84,15 @@ struct WindowWriter: Sendable {
         do {
             return try await persistent {
                 let held = try await pass.lease.current()
-                return try await context.control.write { [pass, now = context.now()] session in
-                    try session.checkLease(held)
-                    let hits = try session.storage.swap(batch.swaps, in: pass.cipher.target)
+                return try await context.control.write { [pass, lockedRows, now = context.now()] session in
+                    let request = try session.request(of: pass.run, under: held)
+                    let hits = try session.storage.swap(batch.swaps, in: pass.cipher.target, lockedRows)
                     try session.quarantine(batch.quarantined(column: mark.columnID, at: now), run: pass.run)
                     var moved = mark
                     moved.account(for: batch.swaps, hits: hits)
                     try session.save(moved, run: pass.run)
                     let missed = zip(batch.swaps, hits).filter { !$0.1 }.map(\.0.key)
-                    return (moved, missed, try session.request(of: pass.run))
+                    return (moved, missed, request)
                 }
             }
         } catch let error as StorageError where error.code == .storeRowLocked {

@@ -19,10 +19,14 @@ struct ColumnShape: Sendable {
     let form: Form
     /// What the new value, which comes as text or bytes, is cast to; nil where the assignment does it.
     let cast: String?
+    /// The type of JSON that the column's values are, as SQL; nil where they are none.
+    let documentType: String?
     /// Whether the type itself changes what is written to it.
     let altersValues: Bool
     /// The most bytes of a value, where the type limits them.
     let maximumBytes: Int?
+    /// What a batch passes the column's fence with; nil where it is asked value by value.
+    let fencePass: FencePass?
     /// The key columns in their declared order.
     let key: [KeyColumn]
     /// The positions in ``key`` by which rows are put in order: the columns of the unique index.
@@ -66,6 +70,17 @@ struct ColumnShape: Sendable {
         form == .blob ? expression : "pg_catalog.convert_to((\(expression))::pg_catalog.text, 'UTF8')"
     }
 
+    /// The bytes of an expression of the column's type as a fence looks at them: a document that is a JSON string counts
+    /// by what the string holds.
+    func guardedBytes(of expression: String) -> String {
+        guard let documentType else { return bytes(of: expression) }
+        let (document, kind) = ("(\(expression))::\(documentType)", documentType.contains("jsonb") ? "jsonb" : "json")
+        return """
+            CASE WHEN pg_catalog.\(kind)_typeof(\(document)) = 'string' THEN pg_catalog.convert_to(
+                \(document) OPERATOR(pg_catalog.#>>) '{}'::pg_catalog.text[], 'UTF8') ELSE \(bytes(of: expression)) END
+            """
+    }
+
     /// The condition that joins rows to the columns `keyturn_k0…` of a list of keys.
     func joined(to list: String) -> String {
         key.enumerated().map { $1.compared("=", "\(list).keyturn_k\($0)::\($1.cast)") }.joined(separator: " AND ")
@@ -102,7 +117,7 @@ extension PostgreSQLSession {
         guard let table = try tableRecord(target.path.table) else {
             throw missing("there is no table \(quoted(target.path.table.description))", target)
         }
-        let fingerprint = "\(table.fingerprint) \(table.hidesRows) \(table.isInherited)"
+        let fingerprint = table.wholeFingerprint
         if let known = connection.knownShapes[target], known.fingerprint == fingerprint {
             shapes[target] = known.shape
             return known.shape
@@ -138,8 +153,9 @@ extension PostgreSQLSession {
         return ColumnShape(
             target: target, table: table.sql, tableName: tableName, columnName: quotedIdentifier(column.name),
             form: column.kind == .blob ? .blob : column.kind == .text ? .text : .other,
-            cast: column.needsCast ? column.baseSQL : nil, altersValues: column.altersValues,
-            maximumBytes: column.maximumLength.map { $0 * 4 },
+            cast: column.needsCast ? column.baseSQL : nil,
+            documentType: column.holdsDocuments ? column.baseSQL : nil, altersValues: column.altersValues,
+            maximumBytes: column.maximumLength.map { $0 * 4 }, fencePass: try fencePass(of: column, in: table),
             key: try key.map { try keyColumn($0, of: tableName, target) },
             order: try order(of: key.map(\.name), in: table, records, target))
     }
