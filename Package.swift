@@ -24,7 +24,10 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
@@ -126,9 +129,28 @@ let package = Package(
             swiftSettings: strict
         ),
 
+        // The only target that imports async-http-client; what providers over HTTP share.
+        .target(
+            name: "ProviderHTTP",
+            dependencies: [
+                "KeyModel", "PluginKit",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: strict
+        ),
+        // What can be said of AWS without speaking with it.
+        .target(
+            name: "AWSNames", dependencies: ["KeyModel"], path: "plugins/aws-kms/Sources/AWSNames",
+            swiftSettings: strict),
         .target(
             name: "AWSKMS",
-            dependencies: ["KeyModel", "PluginKit", .product(name: "Crypto", package: "swift-crypto")],
+            dependencies: [
+                "AWSNames", "KeyModel", "PluginKit", "ProviderHTTP", .product(name: "Crypto", package: "swift-crypto"),
+            ],
             path: "plugins/aws-kms/Sources/AWSKMS", swiftSettings: strict
         ),
 
@@ -148,7 +170,17 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
-        .testTarget(name: "AWSKMSTests", dependencies: ["AWSKMS", "VectorTesting"], swiftSettings: strict),
+        // Services on loopback that keys are brought from, and a proxy that makes faults.
+        .target(
+            name: "CloudTesting", path: "Tests/CloudTesting", exclude: ["proxy.py", "servers.py", "strict.py"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "AWSKMSTests",
+            dependencies: [
+                "AWSKMS", "AWSNames", "CloudTesting", "KeyModel", "PluginConformance", "PluginKit", "ProviderHTTP",
+                "VectorTesting",
+            ],
+            swiftSettings: strict),
         .testTarget(name: "FramesTests", dependencies: ["Frames"], swiftSettings: strict),
         .testTarget(
             name: "StorageTests",

@@ -1,4 +1,5 @@
 import AWSKMS
+import AWSNames
 import Testing
 
 struct NamesTests {

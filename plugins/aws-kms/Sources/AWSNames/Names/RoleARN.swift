@@ -45,3 +45,10 @@ package struct RoleARN: Hashable, Sendable, CustomStringConvertible {
         AWSError(.callerUsage, "cannot use \(quoted(text)) as a role's ARN: \(reason)")
     }
 }
+
+extension RoleARN {
+    /// Whether a caller's ARN is that of a session of this role.
+    package func isAssumed(by caller: String) -> Bool {
+        caller.hasPrefix("arn:\(partition.name):sts::\(account):assumed-role/\(name)/")
+    }
+}
