@@ -153,6 +153,10 @@ let package = Package(
             ],
             path: "plugins/aws-kms/Sources/AWSKMS", swiftSettings: strict
         ),
+        .target(
+            name: "Transit", dependencies: ["KeyModel", "PluginKit", "ProviderHTTP"],
+            path: "plugins/transit/Sources/Transit", swiftSettings: strict
+        ),
 
         // Run with `swift run -c release bench-kr1`.
         .target(name: "CKR1Loop", dependencies: ["COpenSSL"], path: "Benchmarks/kr1/CKR1Loop"),
@@ -180,6 +184,10 @@ let package = Package(
                 "AWSKMS", "AWSNames", "CloudTesting", "KeyModel", "PluginConformance", "PluginKit", "ProviderHTTP",
                 "VectorTesting",
             ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "TransitTests",
+            dependencies: ["CloudTesting", "KeyModel", "PluginConformance", "PluginKit", "ProviderHTTP", "Transit"],
             swiftSettings: strict),
         .testTarget(name: "FramesTests", dependencies: ["Frames"], swiftSettings: strict),
         .testTarget(

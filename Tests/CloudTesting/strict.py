@@ -294,6 +294,15 @@ class STS:
             raise denied
         if not allows(self.identity, "sts:AssumeRole", arn):
             raise denied
+        return self.session(fields, arn)
+
+    def AssumeRoleWithWebIdentity(self, fields):
+        if fields["WebIdentityToken"] != "token-of-the-web":
+            raise Refused("InvalidIdentityToken", "not issued by a provider that is trusted")
+        return self.session(fields, fields["RoleArn"])
+
+    def session(self, fields, arn):
+        world = self.world
         seconds = int(fields.get("DurationSeconds", 3600))
         if not 900 <= seconds <= 43200 or len(fields.get("Policy", "")) > 2048:
             raise Refused("ValidationError", "the duration or the policy is out of bounds")
@@ -353,7 +362,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         fields = {name: values[0] for name, values in urllib.parse.parse_qs(body.decode()).items()}
         action = fields.get("Action", "")
         try:
-            service = STS(self.world, authenticate(self.world, "sts", self.headers, body))
+            if action == "AssumeRoleWithWebIdentity":
+                service = STS(self.world, None)
+            else:
+                service = STS(self.world, authenticate(self.world, "sts", self.headers, body))
             answer, status = getattr(service, action)(fields), 200
             text = xml({f"{action}Response": {f"{action}Result": answer}})
         except Refused as refused:
