@@ -3,6 +3,7 @@ internal import ControlStore
 internal import Foundation
 internal import KeyModel
 internal import Logging
+internal import ProviderHost
 internal import Rotation
 internal import ServiceLifecycle
 
@@ -14,6 +15,10 @@ struct Daemon {
     let server: SocketServer
     let manager: ServiceManager
     let logger: Logger
+    /// Follows keys that are turned outside.
+    let keyWatch: KeyWatch
+    /// The socket for a cluster's keys; nil where none is served.
+    let cluster: ClusterService?
     /// How long a stop may take.
     let patience: Duration
 
@@ -22,6 +27,8 @@ struct Daemon {
     /// Where that takes longer than the patience, the process ends with 4; nothing is lost by it.
     func run(until interrupt: Interrupt) async throws {
         var services: [any Service] = [EngineService(service: service, logger: logger), SocketService(server: server)]
+        services.append(keyWatch)
+        if let cluster { services.append(cluster) }
         if let interval = manager.watchdog {
             services.append(WatchdogService(server: server, manager: manager, interval: interval))
         }
@@ -98,6 +105,23 @@ private struct SocketService: Service {
     }
 }
 
+/// Serves KMS v2 until the daemon stops.
+struct ClusterService: Service {
+    let server: KMSv2Server
+    let endpoint: String
+    let logger: Logger
+
+    func run() async throws {
+        try await cancelWhenGracefulShutdown {
+            do {
+                try await server.run {
+                    logger.notice("serving KMS v2", metadata: ["endpoint": "\(endpoint)"])
+                }
+            } catch is CancellationError {}
+        }
+    }
+}
+
 /// Tells the service manager that the daemon lives, as long as the thread of its sockets does.
 private struct WatchdogService: Service {
     let server: SocketServer
@@ -116,7 +140,7 @@ private struct WatchdogService: Service {
 }
 
 /// A client without a person.
-private struct SilentClient: ControlClient {
+struct SilentClient: ControlClient {
     func show(_ event: ControlEvent) async {}
     func answer(_ question: Question) async -> String? { nil }
 }

@@ -1,5 +1,5 @@
 internal import KeyModel
-internal import PluginKit
+package import PluginKit
 
 /// Says why a transit engine cannot be used, in our words.
 package struct TransitError: CodedError {
@@ -37,7 +37,7 @@ package struct TransitError: CodedError {
     }
 
     /// The same in the words of PluginKit.
-    var forHost: ProviderError {
+    package var forHost: ProviderError {
         let code: ProviderError.Code =
             switch self.code {
             case .callerUsage: .providerMisconfigured
