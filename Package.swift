@@ -242,6 +242,14 @@ let package = Package(
             name: "TransitTests",
             dependencies: ["CloudTesting", "KeyModel", "PluginConformance", "PluginKit", "ProviderHTTP", "Transit"],
             swiftSettings: strict),
+        // Brings keys to real instances, by the executable and its plugins.
+        .testTarget(
+            name: "BYOKTests",
+            dependencies: [
+                "AWSNames", "CloudTesting", "ToolTesting", "keyturn", "keyturn-aws-kms", "keyturn-lua",
+                "keyturn-transit", .product(name: "GRDB", package: "GRDB.swift"),
+            ],
+            swiftSettings: strict),
         .testTarget(name: "FramesTests", dependencies: ["Frames"], swiftSettings: strict),
         .testTarget(
             name: "StorageTests",

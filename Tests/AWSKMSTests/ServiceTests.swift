@@ -21,7 +21,6 @@ struct ServiceTests {
             "no wrap with a flipped byte unwraps": "its cipher authenticates nothing",
             "no truncated or empty wrap unwraps": "its cipher authenticates nothing",
         ],
-        .moto: ["its own test passes": "it lets a role be assumed without an External ID"],
     ]
 
     @Test(.enabled(if: !kinds.isEmpty, "no service is installed"), arguments: kinds)
@@ -37,7 +36,7 @@ struct ServiceTests {
 
     /// Lines of the provider's own test that do not pass, by service.
     private static let lines: [LocalCloud.Kind: [String: ProviderCheck.Outcome]] = [
-        .moto: ["role refuses without External ID": .fail],
+        .moto: [:],
         .ministack: [
             "role refuses without External ID": .fail, "role refuses another External ID": .fail,
             "re-encrypt": .fail,

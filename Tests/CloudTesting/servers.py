@@ -1,9 +1,10 @@
-"""Runs one service that keys are brought from, with a proxy in front that makes faults, for as long as standard input is open.
+"""Runs one service that keys are brought from, with a proxy in front that makes faults, until standard input ends.
 
-usage: servers.py moto|ministack|strict|bao
+usage: servers.py moto|ministack|strict|bao [SECONDS]
 
 One JSON line on standard output says where it listens and who may use it; then each line of standard input is a command, and
-its answer one line. Nothing listens anywhere but on loopback.
+its answer one line. With a number of seconds it takes no commands and ends by itself, or by SIGTERM. Nothing listens anywhere
+but on loopback.
 """
 
 import base64
@@ -130,7 +131,13 @@ def set_up(cloud):
 def moto():
     import logging
 
+    from moto.iam import policy_conditions
     from moto.server import ThreadedMotoServer
+
+    # The one thing that is put right in moto: a condition on what a request does not say is not met, as at AWS.
+    verify = policy_conditions.TrustCondition.verify_condition
+    policy_conditions.TrustCondition.verify_condition = lambda condition, values: (
+        len(values) == len(condition.context_keys) and verify(condition, values))
 
     logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -141,6 +148,7 @@ def moto():
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/moto-api/reset-auth", data=b"0", headers={"Content-Type": "text/plain"})
     urllib.request.urlopen(request, timeout=30).read()
+    facts.update(administrator_id=administrator[0], administrator_secret=administrator[1])
     return Cloud(port, administrator), facts
 
 
@@ -202,7 +210,9 @@ def answer(service, proxy, command):
 
 
 def main():
-    die_with_parent()
+    limit = float(sys.argv[2]) if len(sys.argv) > 2 else None
+    if limit is None:
+        die_with_parent()
     kind = sys.argv[1]
     if kind == "bao":
         service, facts = Bao(), {}
@@ -213,12 +223,20 @@ def main():
 
     proxy = Proxy(service.port)
     print(json.dumps({"port": service.port, "proxy": proxy.port, **facts}), flush=True)
+    if limit is not None:
+        signal.signal(signal.SIGTERM, lambda *_: end(service))
+        time.sleep(limit)
+        end(service)
     for line in sys.stdin:
         try:
             reply = {"result": answer(service, proxy, json.loads(line))}
         except Exception as error:  # The test says what it expected.
             reply = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(reply, default=plain), flush=True)
+    end(service)
+
+
+def end(service):
     process = getattr(service, "process", None)
     if process:
         process.kill()
