@@ -128,7 +128,8 @@ let package = Package(
         .target(
             name: "Control",
             dependencies: [
-                "AWSNames", "CProcess", "ControlStore", "Frames", "KeyModel", "PluginKit", "Rotation", "Scheduling", "Scripting",
+                "AWSNames", "CProcess", "ControlStore", "Frames", "KeyModel", "PluginKit", "Rotation", "Scheduling",
+                "Scripting",
                 "Storage",
                 .product(name: "Logging", package: "swift-log"),
             ],

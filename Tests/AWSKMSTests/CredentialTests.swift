@@ -40,7 +40,8 @@ struct CredentialTests {
 
     @Test func profilesAreReadFromBothFiles() async throws {
         let files = [
-            "/c": "[profile work]\nregion = eu-west-1\nservices = mine\n[services mine]\nkms =\n  endpoint_url = https://k\n",
+            "/c":
+                "[profile work]\nregion = eu-west-1\nservices = mine\n[services mine]\nkms =\n  endpoint_url = https://k\n",
             "/s": "# a comment\n[work]\naws_access_key_id=W\naws_secret_access_key = X \naws_session_token = T\n",
         ]
         var environment = Self.off.merging(["AWS_CONFIG_FILE": "/c", "AWS_SHARED_CREDENTIALS_FILE": "/s"]) { $1 }
@@ -58,7 +59,9 @@ struct CredentialTests {
 
     @Test func saysEveryPlaceThatHasNone() async throws {
         let error = await #expect(throws: AWSError.self) { try await Self.chain(Self.off).find(Self.deadline) }
-        for part in ["AWS_ACCESS_KEY_ID", "profile \"default\"", "AWS_WEB_IDENTITY_TOKEN_FILE", "container", "metadata"] {
+        for part in [
+            "AWS_ACCESS_KEY_ID", "profile \"default\"", "AWS_WEB_IDENTITY_TOKEN_FILE", "container", "metadata",
+        ] {
             #expect(error?.message.contains(part) == true, Comment(rawValue: error?.message ?? ""))
         }
     }

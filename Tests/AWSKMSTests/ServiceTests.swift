@@ -20,7 +20,7 @@ struct ServiceTests {
             "a wrap does not unwrap for another binding": "its cipher does not authenticate the context in every case",
             "no wrap with a flipped byte unwraps": "its cipher authenticates nothing",
             "no truncated or empty wrap unwraps": "its cipher authenticates nothing",
-        ],
+        ]
     ]
 
     @Test(.enabled(if: !kinds.isEmpty, "no service is installed"), arguments: kinds)
@@ -114,7 +114,8 @@ extension AWSBench {
         let output = Pipe()
         process.executableURL = URL(filePath: LocalCloud.python)
         process.arguments = [
-            "-m", "awscli", "kms", "decrypt", "--ciphertext-blob", "fileb://\(file.path)", "--key-id", try cloud.fact("key"),
+            "-m", "awscli", "kms", "decrypt", "--ciphertext-blob", "fileb://\(file.path)", "--key-id",
+            try cloud.fact("key"),
             "--encryption-context", String(decoding: try JSONEncoder().encode(context), as: UTF8.self),
             "--query", "Plaintext", "--output", "text", "--endpoint-url", cloud.url, "--region", "eu-central-1",
         ]

@@ -83,7 +83,9 @@ struct StrictTests {
         try bench.cloud.control(["role_policy": [["Action": ["kms:*"], "Resource": ["*"]]]])
         let wrapped = try await AWSBench.wrap(try bench.provider(["key": arn]).provider)
         let moved = WrappedKey(ciphertext: wrapped.ciphertext, providerKeyID: try bench.cloud.fact("key"))
-        await refuses(.dataNotAuthentic, "is not under") { _ = try await AWSBench.opens(moved, try bench.provider().provider) }
+        await refuses(.dataNotAuthentic, "is not under") {
+            _ = try await AWSBench.opens(moved, try bench.provider().provider)
+        }
     }
 
     @Test func newMaterialBelowTheSameNameShows() async throws {

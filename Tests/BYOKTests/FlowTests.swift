@@ -61,7 +61,10 @@ struct FlowTests {
         func actions(_ described: JSONValue) -> [String] {
             JSONValue(parsing: described.permission_policy.string ?? "").Statement[0].Action.array.compactMap(\.string)
         }
-        #expect(actions(least) == ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey", "kms:DescribeKey"])
+        #expect(
+            actions(least) == [
+                "kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey", "kms:DescribeKey",
+            ])
         #expect(actions(full).suffix(2) == ["kms:DeleteImportedKeyMaterial", "kms:ConnectCustomKeyStore"])
         #expect(full.notes.array.count == 2)
         let trust = JSONValue(parsing: least.trust_policy.string ?? "").Statement[0]

@@ -74,7 +74,8 @@ package final class LocalCloud: Sendable {
         input = incoming.fileHandleForWriting
         output = outgoing.fileHandleForReading
         var rest = Data()
-        guard let line = Self.line(output, &rest), let facts = try JSONSerialization.jsonObject(with: line) as? [String: Any]
+        guard let line = Self.line(output, &rest),
+            let facts = try JSONSerialization.jsonObject(with: line) as? [String: Any]
         else { throw CloudError("\(kind.rawValue) does not start") }
         self.facts = facts.mapValues { "\($0)" }
         url = "http://127.0.0.1:\(facts["port"] ?? "")"
@@ -152,7 +153,10 @@ package final class LocalCloud: Sendable {
     private static func imports(_ modules: String) -> Bool {
         let process = Process()
         process.executableURL = URL(filePath: python)
-        process.arguments = ["-c", "import importlib.util as u, sys\nsys.exit(not all(u.find_spec(n.strip()) for n in '\(modules)'.split(',')))"]
+        process.arguments = [
+            "-c",
+            "import importlib.util as u, sys\nsys.exit(not all(u.find_spec(n.strip()) for n in '\(modules)'.split(',')))",
+        ]
         process.standardError = FileHandle.nullDevice
         guard (try? process.run()) != nil else { return false }
         process.waitUntilExit()

@@ -83,8 +83,8 @@ class World:
         }
 
     @staticmethod
-    def identity(secret, arn, policies, token=None, end=None):
-        return {"secret": secret, "arn": arn, "policies": policies, "token": token, "end": end}
+    def identity(secret, arn, policies, token=None, end=None, role=None):
+        return {"secret": secret, "arn": arn, "policies": policies, "token": token, "end": end, "role": role}
 
     def make(self, key):
         self.keys[key.id] = key
@@ -142,18 +142,22 @@ def authenticate(world, service, headers, body):
         raise Refused("InvalidSignatureException", f"Signature not yet current: {stamp} is still later than (+ 5 min.)", 403)
     if headers.get("X-Amz-Security-Token") != identity["token"]:
         raise Refused("UnrecognizedClientException", "The security token included in the request is invalid.")
+    if identity["role"] not in (None, world.role):
+        # A session ends with its role.
+        raise Refused("UnrecognizedClientException", "The security token included in the request is invalid.")
     if identity["end"] and world.now() > identity["end"]:
         raise Refused("ExpiredTokenException", "The security token included in the request is expired")
     return identity
 
 
 def allows(identity, action, resource):
+    # What a role may changes for its sessions as well.
     return all(
         any(
             any(fnmatch.fnmatchcase(action, pattern) for pattern in statement["Action"])
             and any(fnmatch.fnmatchcase(resource, pattern) for pattern in statement["Resource"])
             for statement in policy)
-        for policy in identity["policies"])
+        for policy in (policy() if callable(policy) else policy for policy in identity["policies"]))
 
 
 def demand(identity, action, resource):
@@ -306,7 +310,7 @@ class STS:
         seconds = int(fields.get("DurationSeconds", 3600))
         if not 900 <= seconds <= 43200 or len(fields.get("Policy", "")) > 2048:
             raise Refused("ValidationError", "the duration or the policy is out of bounds")
-        policies = [world.role_policy]
+        policies = [lambda: world.role_policy]
         if "Policy" in fields:
             policies.append([
                 {n: [v] if isinstance(v, str) else v for n, v in statement.items()}
@@ -316,7 +320,7 @@ class STS:
         name = arn.rsplit("/", 1)[-1]
         end = world.now() + (world.session_seconds or seconds)
         world.identities[access] = world.identity(
-            secret, f"arn:aws:sts::{ACCOUNT}:assumed-role/{name}/{fields['RoleSessionName']}", policies, token, end)
+            secret, f"arn:aws:sts::{ACCOUNT}:assumed-role/{name}/{fields['RoleSessionName']}", policies, token, end, name)
         return {"Credentials": {
             "AccessKeyId": access, "SecretAccessKey": secret, "SessionToken": token,
             "Expiration": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(end))}}

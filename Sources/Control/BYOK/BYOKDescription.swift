@@ -3,6 +3,7 @@ internal import ControlStore
 internal import Foundation
 internal import Frames
 internal import KeyModel
+internal import Rotation
 
 /// What the owner of a key has to set up.
 struct BYOKDescription {
@@ -67,7 +68,9 @@ struct BYOKDescription {
             ("declaration", "In keyturn.lua:", Self.declaration(key, role)),
         ]
         let difference = NameDifference(expected: CustomerPolicies.standardRole, given: role.name)
-        if difference.isOnlyCase { notes += ["The role's name differs from the usual one in case alone:"] + difference.lines }
+        if difference.isOnlyCase {
+            notes += ["The role's name differs from the usual one in case alone:"] + difference.lines
+        }
         if arguments.truth("full") {
             notes += CustomerPolicies.unneeded.map { "\($0.action) \($0.meaning)." }
         }

@@ -33,7 +33,7 @@ struct BYOKMove: Sendable {
         try await subject.demandSaved()
         let names = subject.keyrings
         guard !names.isEmpty else {
-            throw ControlError(
+            throw RotationError(
                 .callerPolicyForbids, "keyturn.lua puts no keyring under provider \"\(subject.name)\"",
                 hint: "Write provider = \"\(subject.name)\" in the keyrings that are to move.")
         }
@@ -137,7 +137,8 @@ struct BYOKMove: Sendable {
         let left = try await control.read { try $0.run(id) }
         guard left.state.isOpen || left.state == .cancelled else { return nil }
         return Left(
-            keyring: keyring, text: "run \(id) is \(left.state.rawValue) in \(left.phase.rawValue); call byok.continue again",
+            keyring: keyring,
+            text: "run \(id) is \(left.state.rawValue) in \(left.phase.rawValue); call byok.continue again",
             isDone: false)
     }
 

@@ -63,7 +63,9 @@ struct BYOKProvider: Sendable {
         let checks = roleCheck(described) + tested
         let isPassed = !checks.contains { $0.outcome == .fail }
         let values = FrameValue.array(
-            checks.map { ["name": .string($0.name), "outcome": .string($0.outcome.rawValue), "remark": .string($0.remark)] })
+            checks.map {
+                ["name": .string($0.name), "outcome": .string($0.outcome.rawValue), "remark": .string($0.remark)]
+            })
         let now = call.instance.context.now()
         try await control.write { [name, settings] session in
             let old = try session.byokProvider(name)
@@ -82,7 +84,8 @@ struct BYOKProvider: Sendable {
         guard let described, let role = declaration.settings["role"] else { return [] }
         let difference = NameDifference(expected: described, given: role)
         guard difference.isOnlyCase else { return [] }
-        let remark = (["the role differs from the described one in case alone"] + difference.lines).joined(separator: "\n")
+        let remark = (["the role differs from the described one in case alone"] + difference.lines).joined(
+            separator: "\n")
         return [ProviderCheck(name: "role's name", outcome: .fail, remark: remark)]
     }
 
@@ -93,7 +96,7 @@ struct BYOKProvider: Sendable {
         }
         let age = record.map { call.instance.context.now().since($0.testedAt) }
         guard let record, record.isPassed, record.testedSettings == settings, let age, age <= Self.freshness else {
-            throw ControlError(
+            throw RotationError(
                 .callerPolicyForbids,
                 "provider \"\(name)\" has passed no test with these settings in the last ten minutes",
                 hint: "Run \"keyturn byok test \(name)\" first.")
@@ -139,12 +142,12 @@ struct BYOKProvider: Sendable {
     func demandSaved() async throws {
         let record = try await call.instance.context.control.read { [name] in try $0.byokProvider(name) }
         guard let saved = record?.savedSettings else {
-            throw ControlError(
+            throw RotationError(
                 .callerPolicyForbids, "provider \"\(name)\" is not saved",
                 hint: "Run \"keyturn byok test \(name)\", then \"keyturn byok save \(name)\".")
         }
         guard saved == settings else {
-            throw ControlError(
+            throw RotationError(
                 .callerPolicyForbids, "the settings of provider \"\(name)\" are no longer those that were saved",
                 hint: "Test and save it again.")
         }

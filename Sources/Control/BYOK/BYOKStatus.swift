@@ -54,7 +54,9 @@ struct BYOKStatus {
         let name = record.provider
         let tested = "\(record.testedAt), \(record.isPassed ? "passed" : "failed")"
         guard let provider = call.instance.context.providers[name] else {
-            if record.savedAt != nil { problems.append("provider \"\(name)\" is saved, and keyturn.lua no longer declares it") }
+            if record.savedAt != nil {
+                problems.append("provider \"\(name)\" is saved, and keyturn.lua no longer declares it")
+            }
             return
         }
         let counts = await call.service.source.providerCalls(of: name)

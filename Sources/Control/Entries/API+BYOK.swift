@@ -35,7 +35,8 @@ extension API {
                     Assumes the role, also without and with a wrong External ID, which must be refused; looks at the key; wraps, \
                     unwraps, re-encrypts; opens in an altered context, which must fail; measures. Good only where nothing failed.
                     """,
-                example: "byok.test(\"customer\")", parameters: [.byokProvider], result: "checks with outcome and remark",
+                example: "byok.test(\"customer\")", parameters: [.byokProvider],
+                result: "checks with outcome and remark",
                 errors: ["callerNotFound", "providerUnavailable"], role: .serverAdmin, effect: .adds
             ) { call in try await BYOKProvider(call).test() },
             Entry(

@@ -236,7 +236,8 @@ struct Planner: Sendable {
         var refusals: [String] = []
         if let holder = subject.leaves {
             refusals.append(
-                "keyring \"\(name)\" lies under the customer's key of \"\(holder)\" and goes under no other than the customer's")
+                "keyring \"\(name)\" lies under the customer's key of \"\(holder)\" and goes under no other than the customer's"
+            )
         }
         if request.kind == .rewrap, record.keyring.versions.isEmpty {
             refusals.append("keyring \"\(name)\" has no key yet")

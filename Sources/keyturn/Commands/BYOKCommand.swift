@@ -18,7 +18,8 @@ struct BYOKCommand: AsyncParsableCommand {
 struct BYOKDescribeCommand: CallCommand {
     static let configuration = CommandConfiguration(
         commandName: "describe", abstract: "Print what the owner of a key has to set up.",
-        discussion: "Policies as JSON ready to paste, with the External ID of this instance, and what to write in keyturn.lua.")
+        discussion:
+            "Policies as JSON ready to paste, with the External ID of this instance, and what to write in keyturn.lua.")
 
     @OptionGroup var global: GlobalOptions
 

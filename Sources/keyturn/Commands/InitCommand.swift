@@ -27,7 +27,9 @@ struct InitCommand: InstanceCommand {
     @Option(name: .long, help: "The first component of every value's context, for ever; default: the database's name.")
     var namespace: String?
 
-    @Flag(name: .long, help: "Let keys that were brought under a customer's key go back under the built-in one; fixed for ever.")
+    @Flag(
+        name: .long,
+        help: "Let keys that were brought under a customer's key go back under the built-in one; fixed for ever.")
     var allowReturn = false
 
     @Flag(name: .long, help: "Join the instance that the database belongs to, as a further node.")

@@ -4,7 +4,9 @@ package struct CustomerPolicies: Sendable {
     package static let standardRole = "KeyturnBYOKRole"
 
     /// What Keyturn does with a key.
-    private static let needed = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey", "kms:DescribeKey"]
+    private static let needed = [
+        "kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey", "kms:DescribeKey",
+    ]
 
     /// What else the product that this flow comes from asks for, and why Keyturn does not.
     package static let unneeded: [(action: String, meaning: String)] = [

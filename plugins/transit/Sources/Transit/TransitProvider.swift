@@ -105,25 +105,49 @@ package struct TransitProvider: KeyProvider {
         var text = ""
         let (good, other) = (Self.packed(["test"]), Self.packed(["another test"]))
         let material = SecretBytes(copying: (0..<32).map { UInt8($0 * 5 + 3) })
-        let steps: [(String, () async throws(TransitError) -> String?)] = [
-            ("login", { () async throws(TransitError) in _ = try await keeper.token(deadline); return nil }),
-            ("key", { () async throws(TransitError) in Self.refusal(try await key(deadline)) }),
-            ("wrap", { () async throws(TransitError) in
-                text = try await encrypt(material, good, deadline).text
-                return nil
-            }),
-            ("unwrap", { () async throws(TransitError) in
-                let same = SecretBytes(copying: try await decrypt(text, good, deadline)).isEqual(to: material)
-                return same ? nil : "what was wrapped comes back as something else"
-            }),
-            ("altered context refused", { () async throws(TransitError) in
-                try await mustNotUnwrap(text, other, deadline)
-            }),
-            ("rewrap", { () async throws(TransitError) in
-                let again = try await rewrap(text, good, deadline)
-                let same = SecretBytes(copying: try await decrypt(again, good, deadline)).isEqual(to: material)
-                return same ? nil : "it comes back as something else"
-            }),
+        let steps: [(String, () async throws(TransitError) -> Line)] = [
+            (
+                "login",
+                { () async throws(TransitError) in
+                    _ = try await keeper.token(deadline)
+                    return (.pass, "")
+                }
+            ),
+            (
+                "key",
+                { () async throws(TransitError) in
+                    let why = Self.refusal(try await key(deadline))
+                    return (why == nil ? .pass : .fail, why ?? "")
+                }
+            ),
+            (
+                "wrap",
+                { () async throws(TransitError) in
+                    text = try await encrypt(material, good, deadline).text
+                    return (.pass, "")
+                }
+            ),
+            (
+                "unwrap",
+                { () async throws(TransitError) in
+                    Self.compared(try await decrypt(text, good, deadline), with: material)
+                }
+            ),
+            (
+                "altered context refused",
+                { () async throws(TransitError) in try await mustNotUnwrap(text, other, deadline) }
+            ),
+            (
+                "rewrap at the server",
+                { () async throws(TransitError) in
+                    guard let again = try await rewrap(text, good, deadline) else {
+                        return (
+                            .skipped, "the server rewraps nothing that is bound to a place; Keyturn unwraps and wraps"
+                        )
+                    }
+                    return Self.compared(try await decrypt(again, good, deadline), with: material)
+                }
+            ),
         ]
         for (name, body) in steps {
             guard !checks.contains(where: { $0.outcome == .fail }) else {
@@ -131,8 +155,8 @@ package struct TransitProvider: KeyProvider {
                 continue
             }
             do throws(TransitError) {
-                let why = try await body()
-                checks.append(ProviderCheck(name: name, outcome: why == nil ? .pass : .fail, remark: why ?? ""))
+                let line = try await body()
+                checks.append(ProviderCheck(name: name, outcome: line.outcome, remark: line.remark))
             } catch {
                 let remark = [error.message, error.hint].compactMap { $0 }.joined(separator: ". ")
                 checks.append(ProviderCheck(name: name, outcome: .fail, remark: remark))
@@ -162,7 +186,8 @@ extension TransitProvider {
         guard key.canWrap, kinds.contains(key.type) else {
             return "a key of the kind \(quoted(key.type)) cannot bind a wrap to its place; use aes256-gcm96"
         }
-        return key.isDerived ? "it is a derived key, which opens for no binding alone; use one without derived=true" : nil
+        return key.isDerived
+            ? "it is a derived key, which opens for no binding alone; use one without derived=true" : nil
     }
 
     private func demandUsable(_ key: TransitKey) throws(TransitError) {
@@ -183,7 +208,8 @@ extension TransitProvider {
             "plaintext": material.withExposedBytes { Data($0) }.base64EncodedString(),
             "associated_data": Data(context).base64EncodedString(),
         ]
-        return try await ask("wrap with \(settings.keyName)", "POST", "encrypt/\(settings.key)", fields, deadline) { data in
+        return try await ask("wrap with \(settings.keyName)", "POST", "encrypt/\(settings.key)", fields, deadline) {
+            data in
             let answer = (try? JSONDecoder().decode(TransitEnvelope<TransitCiphertext>.self, from: data))?.data
             return answer.flatMap { answer in answer.version.map { (answer.ciphertext, $0) } }
         }
@@ -191,29 +217,44 @@ extension TransitProvider {
 
     private func decrypt(_ text: String, _ context: Bytes, _ deadline: Deadline) async throws(TransitError) -> Bytes {
         let fields = ["ciphertext": text, "associated_data": Data(context).base64EncodedString()]
-        return try await ask("unwrap with \(settings.keyName)", "POST", "decrypt/\(settings.key)", fields, deadline) { data in
+        return try await ask("unwrap with \(settings.keyName)", "POST", "decrypt/\(settings.key)", fields, deadline) {
+            data in
             (try? JSONDecoder().decode(TransitEnvelope<TransitPlaintext>.self, from: data))?.data
                 .map { Bytes($0.plaintext) }
         }
     }
 
-    private func rewrap(_ text: String, _ context: Bytes, _ deadline: Deadline) async throws(TransitError) -> String {
+    /// Wraps under the newest version without showing the key; nil where the server cannot with associated data.
+    private func rewrap(_ text: String, _ context: Bytes, _ deadline: Deadline) async throws(TransitError) -> String? {
         let fields = ["ciphertext": text, "associated_data": Data(context).base64EncodedString()]
-        return try await ask("rewrap with \(settings.keyName)", "POST", "rewrap/\(settings.key)", fields, deadline) { data in
-            (try? JSONDecoder().decode(TransitEnvelope<TransitCiphertext>.self, from: data))?.data?.ciphertext
-        }
-    }
-
-    private func mustNotUnwrap(
-        _ text: String, _ context: Bytes, _ deadline: Deadline
-    ) async throws(TransitError) -> String? {
         do throws(TransitError) {
-            _ = try await decrypt(text, context, deadline)
+            return try await ask("rewrap with \(settings.keyName)", "POST", "rewrap/\(settings.key)", fields, deadline)
+            { data in
+                (try? JSONDecoder().decode(TransitEnvelope<TransitCiphertext>.self, from: data))?.data?.ciphertext
+            }
         } catch {
             guard error.code == .dataNotAuthentic else { throw error }
             return nil
         }
-        return "a wrap opens in another context than its own"
+    }
+
+    private typealias Line = (outcome: ProviderCheck.Outcome, remark: String)
+
+    private static func compared(_ back: Bytes, with material: borrowing SecretBytes) -> Line {
+        let isSame = SecretBytes(copying: back).isEqual(to: material)
+        return isSame ? (.pass, "") : (.fail, "what was wrapped comes back as something else")
+    }
+
+    private func mustNotUnwrap(_ text: String, _ context: Bytes, _ deadline: Deadline) async throws(TransitError)
+        -> Line
+    {
+        do throws(TransitError) {
+            _ = try await decrypt(text, context, deadline)
+        } catch {
+            guard error.code == .dataNotAuthentic else { throw error }
+            return (.pass, "")
+        }
+        return (.fail, "a wrap opens in another context than its own")
     }
 
     /// Asks the engine; a token that is lost is replaced once.

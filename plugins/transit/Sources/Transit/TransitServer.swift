@@ -74,7 +74,8 @@ struct TransitServer: Sendable {
                 .transient,
                 .failure(
                     TransitError(
-                        .providerAnswer, "\(settings.address) answers with \(answer.body.count) bytes that are no answer"))
+                        .providerAnswer,
+                        "\(settings.address) answers with \(answer.body.count) bytes that are no answer"))
             )
         }
         return try refusal(what, answer)
@@ -108,11 +109,13 @@ struct TransitServer: Sendable {
         if lower.contains("message authentication failed") || lower.contains("invalid ciphertext") {
             return TransitError(
                 .dataNotAuthentic,
-                "cannot \(what): the wrapped key was altered, or it was wrapped for another instance, keyring or key id")
+                "cannot \(what): the wrapped key was altered, or it was wrapped for another instance, keyring or key id"
+            )
         }
         if lower.contains("too old") || lower.contains("disallowed by policy") {
             return TransitError(
-                .providerDenied, "cannot \(what): its version is older than min_decryption_version of \(settings.keyName)",
+                .providerDenied,
+                "cannot \(what): its version is older than min_decryption_version of \(settings.keyName)",
                 hint: "Have the key's owner lower min_decryption_version, then rewrap.")
         }
         if status == 404 || lower.contains("encryption key not found") {

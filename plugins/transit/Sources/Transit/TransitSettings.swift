@@ -81,7 +81,8 @@ package struct TransitSettings: Sendable {
             part.wholeMatch(of: /[A-Za-z0-9_.\-]{1,200}/) != nil && part != "." && part != ".."
         }
         guard isPath, text.utf8.count <= 400 else {
-            throw TransitError(.callerUsage, "\(name) is \(quoted(text)), which has other characters than letters, digits and _.-")
+            throw TransitError(
+                .callerUsage, "\(name) is \(quoted(text)), which has other characters than letters, digits and _.-")
         }
         return text
     }

@@ -48,8 +48,14 @@ struct AWSRefusal {
             && ["signature expired", "not yet current"].contains { message.lowercased().contains($0) }
     }
 
-    /// Whether the session's token has ended.
-    var tellsOfExpiry: Bool { ["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"].contains(code) }
+    /// Whether the credentials have ended, by time or because they were taken back.
+    var tellsOfExpiry: Bool {
+        [
+            "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "UnrecognizedClientException",
+            "InvalidClientTokenId",
+        ]
+        .contains(code)
+    }
 
     /// Why another attempt may help; nil where it cannot.
     var retry: RetryPolicy.Reason? {

@@ -118,7 +118,8 @@ extension KMSClient {
                 .providerDenied,
                 "KMS refuses \(action) on \(key): the role may not, the key does not exist (any more), or it is in another "
                     + "region: \(refusal.shown)",
-                hint: "Check the role's permission policy, the key's own policy and the region; a changed policy takes up to 5 "
+                hint:
+                    "Check the role's permission policy, the key's own policy and the region; a changed policy takes up to 5 "
                     + "minutes to work.")
         case "NotFoundException":
             AWSError(

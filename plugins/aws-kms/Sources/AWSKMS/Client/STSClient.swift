@@ -41,7 +41,8 @@ package struct STSClient: Sendable {
     /// Says who the credentials are: the ARN.
     package func callerIdentity(_ credentials: CredentialCache, _ deadline: Deadline) async throws(AWSError) -> String {
         try await caller.call(
-            call("GetCallerIdentity", [], about: ""), with: credentials, deadline, refuse: { refuse($0, "say who asks") },
+            call("GetCallerIdentity", [], about: ""), with: credentials, deadline,
+            refuse: { refuse($0, "say who asks") },
             read: { Self.document($0)?["Arn"].flatMap { $0.isEmpty ? nil : $0 } })
     }
 
@@ -108,7 +109,8 @@ package struct STSClient: Sendable {
                 .providerDenied,
                 "STS does not let us \(what): there is no such role (its name is case-sensitive), it does not trust this "
                     + "principal, or the External ID is another: \(refusal.shown)",
-                hint: "Compare the role's trust policy with the one that \"keyturn byok describe\" prints; a change takes up to "
+                hint:
+                    "Compare the role's trust policy with the one that \"keyturn byok describe\" prints; a change takes up to "
                     + "5 minutes to work.")
         case "RegionDisabledException":
             AWSError(

@@ -100,7 +100,8 @@ struct SignedCaller: Sendable {
         var headers = call.headers
         if let signer {
             let request = SignatureV4.Request(headers: [("Host", endpoint.host)] + headers, body: call.body)
-            headers += SignatureV4(region: region, service: service.rawValue)
+            headers +=
+                SignatureV4(region: region, service: service.rawValue)
                 .sign(request, with: signer, at: context.time).headers
         }
         context.count(call.action)

@@ -142,7 +142,8 @@ package struct InstanceCredentials: CredentialSource {
 
     /// The only line of an answer: printable, and without a slash for names.
     private static func line(_ answer: HTTPResponse) -> String? {
-        let text = String(decoding: answer.body.prefix(4096), as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+        let text = String(decoding: answer.body.prefix(4096), as: UTF8.self).trimmingCharacters(
+            in: .whitespacesAndNewlines)
         let isPlain = !text.isEmpty && text.utf8.allSatisfy { (0x21...0x7E).contains($0) }
         return isPlain ? text : nil
     }

@@ -135,7 +135,8 @@ package struct CredentialChain: Sendable {
         }
         throw AWSError(
             .providerUnavailable, "there are no credentials for AWS: \(reasons.joined(separator: "; "))",
-            hint: "Name in the provider's environment what your platform sets, such as AWS_PROFILE; in a container on EC2 raise "
+            hint:
+                "Name in the provider's environment what your platform sets, such as AWS_PROFILE; in a container on EC2 raise "
                 + "the hop limit for metadata to 2.")
     }
 }

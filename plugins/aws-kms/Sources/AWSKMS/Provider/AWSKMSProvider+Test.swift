@@ -20,7 +20,8 @@ private struct KeyTrial {
     private let probe: KeyProbe
 
     private static let names = [
-        "credentials", "identity", "role", "role refuses without External ID", "role refuses another External ID", "key",
+        "credentials", "identity", "role", "role refuses without External ID", "role refuses another External ID",
+        "key",
         "generate data key", "encrypt", "decrypt", "altered context refused", "re-encrypt", "latency", "clock",
     ]
 
@@ -198,7 +199,8 @@ private struct KeyProbe {
     private func assume(_ role: RoleARN, _ id: String?) async throws(AWSError) -> AWSCredentials {
         let settings = provider.settings
         let assumption = STSClient.Assumption(
-            role, session: settings.session, externalID: id, policy: SessionPolicy.text(for: settings.key), seconds: 900)
+            role, session: settings.session, externalID: id, policy: SessionPolicy.text(for: settings.key), seconds: 900
+        )
         return try await provider.sts.assume(assumption, provider.base, deadline)
     }
 

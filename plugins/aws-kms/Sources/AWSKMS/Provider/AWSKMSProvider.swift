@@ -74,12 +74,14 @@ package final class AWSKMSProvider: KeyProvider {
         let arn = wrapped.providerKeyID.split(separator: "#", maxSplits: 1).first.map(String.init) ?? ""
         guard arn == settings.key.description else {
             throw ProviderError(
-                .providerKeyUnknown, "cannot unwrap key \(binding.key): it is under \(quoted(arn)), not \(settings.key)",
+                .providerKeyUnknown,
+                "cannot unwrap key \(binding.key): it is under \(quoted(arn)), not \(settings.key)",
                 hint: "Declare a provider for that key.")
         }
         guard (1...6144).contains(wrapped.ciphertext.count) else {
             throw ProviderError(
-                .dataNotAuthentic, "cannot unwrap key \(binding.key): KMS makes no wraps of \(wrapped.ciphertext.count) bytes")
+                .dataNotAuthentic,
+                "cannot unwrap key \(binding.key): KMS makes no wraps of \(wrapped.ciphertext.count) bytes")
         }
         do throws(AWSError) {
             let (plaintext, _) = try await kms.decrypt(
@@ -101,7 +103,8 @@ package final class AWSKMSProvider: KeyProvider {
             let remarks = findings.refusals + findings.warnings
             return ProviderKey(
                 id: name(material: metadata.currentMaterial), isUsable: findings.refusals.isEmpty,
-                summary: remarks.isEmpty ? "a symmetric key in \(settings.key.region)" : remarks.joined(separator: "; "))
+                summary: remarks.isEmpty ? "a symmetric key in \(settings.key.region)" : remarks.joined(separator: "; ")
+            )
         } catch {
             throw error.forHost
         }

@@ -74,14 +74,15 @@ package struct AWSKMSSettings: Sendable {
         if Self.isTrue(surroundings.variable("AWS_USE_FIPS_ENDPOINT"), profiles[name]?["use_fips_endpoint"]) {
             variant.isFIPS = true
         }
-        if Self.isTrue(surroundings.variable("AWS_USE_DUALSTACK_ENDPOINT"), profiles[name]?["use_dualstack_endpoint"])
-        {
+        if Self.isTrue(surroundings.variable("AWS_USE_DUALSTACK_ENDPOINT"), profiles[name]?["use_dualstack_endpoint"]) {
             variant.isDualStack = true
         }
         return try Endpoint(service, region: key.region, variant: variant, override: override)
     }
 
-    private static func isTrue(_ first: String?, _ second: String?) -> Bool { (first ?? second)?.lowercased() == "true" }
+    private static func isTrue(_ first: String?, _ second: String?) -> Bool {
+        (first ?? second)?.lowercased() == "true"
+    }
 
     private static func flag(_ settings: [String: String], _ name: String) throws(AWSError) -> Bool {
         switch settings[name] ?? "no" {
