@@ -71,6 +71,10 @@ package struct HTTPFailure: Error, Sendable {
 package protocol HTTPTransport: Sendable {
     /// Sends a request once and waits for the whole answer.
     ///
-    /// - Parameter limit: The most time for all of it.
+    /// - Parameters:
+    ///   - request: The request.
+    ///   - limit: The most time for all of it.
+    /// - Returns: The answer, whatever its status.
+    /// - Throws: ``HTTPFailure`` where there is none.
     func send(_ request: HTTPRequest, within limit: Duration) async throws(HTTPFailure) -> HTTPResponse
 }

@@ -31,7 +31,7 @@ package struct RetryPolicy: Sendable {
         self.longest = longest
     }
 
-    /// How long to wait before the next attempt; nil where there is none.
+    /// Works out how long to wait before the next attempt.
     ///
     /// - Parameters:
     ///   - attempt: How many attempts there were, from 1.
@@ -39,6 +39,7 @@ package struct RetryPolicy: Sendable {
     ///   - asked: What the server itself asked for, of which at most 5 s beyond our own wait are heeded.
     ///   - remaining: The time that the whole call has left.
     ///   - chance: A random number, 0 ..< 1.
+    /// - Returns: The wait; nil where there is no other attempt.
     package func wait(
         after attempt: Int, _ reason: Reason, asked: Duration? = nil, remaining: Duration, chance: Double
     ) -> Duration? {

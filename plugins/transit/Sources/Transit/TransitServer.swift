@@ -19,9 +19,7 @@ struct TransitServer: Sendable {
         case other(TransitError)
     }
 
-    /// Calls once or several times.
-    ///
-    /// - Parameter read: Reads the body of an answer; what it cannot read counts as a passing failure.
+    /// Calls once or several times; an answer that `read` cannot read counts as a passing failure.
     func call<Answer>(
         _ what: String, _ method: String, _ path: String, _ fields: [String: String]? = nil, token: String?,
         _ deadline: Deadline, read: (Data) -> Answer?

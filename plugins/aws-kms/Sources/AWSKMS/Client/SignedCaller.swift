@@ -26,10 +26,8 @@ struct SignedCaller: Sendable {
 
     /// Calls until there is an answer that `read` accepts, or no reason to go on.
     ///
-    /// - Parameters:
-    ///   - credentials: Who signs; nil for calls that need no signature.
-    ///   - refuse: Our words for a refusal that no retry changes.
-    ///   - read: Reads the body of an answer with status 2xx; what it cannot read counts as a transient failure.
+    /// Calls without credentials are not signed; `refuse` gives our words for a refusal that no retry changes; an answer with
+    /// status 2xx that `read` cannot read counts as a transient failure.
     func call<Answer>(
         _ call: Call, with credentials: CredentialCache?, _ deadline: Deadline,
         refuse: (AWSRefusal) -> AWSError, read: (HTTPResponse) -> Answer?

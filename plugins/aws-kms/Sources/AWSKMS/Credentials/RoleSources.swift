@@ -100,9 +100,7 @@ package struct WebIdentityCredentials: CredentialSource {
 package struct CredentialChain: Sendable {
     private let sources: [any CredentialSource]
 
-    /// Lists the places.
-    ///
-    /// - Parameter profile: A profile that is named in the settings; then nothing else is looked at.
+    /// Lists the places; where the settings name a profile, nothing else is looked at.
     package init(_ context: AWSContext, sts: STSClient, profile: String?) {
         let surroundings = context.surroundings
         let name = profile ?? surroundings.variable("AWS_PROFILE") ?? "default"

@@ -90,6 +90,7 @@ package struct SignatureV4: Sendable {
     ///   - request: The request; an `X-Amz-Date` that it already has must be that of `date`.
     ///   - credentials: Who signs.
     ///   - date: The time of signing, in seconds since 1970 UTC; the service allows 5 minutes of difference.
+    /// - Returns: The headers to add, with the steps that led to them.
     package func sign(_ request: Request, with credentials: Credentials, at date: Int64) -> Signed {
         let stamp = Self.stamp(date)
         let day = String(stamp.prefix(8))

@@ -32,7 +32,11 @@ package struct Endpoint: Hashable, Sendable {
 
     /// Finds a service's endpoint in a region.
     ///
-    /// - Parameter override: An address to use instead; `http` is taken for loopback alone.
+    /// - Parameters:
+    ///   - service: The service.
+    ///   - region: Its region.
+    ///   - variant: Which of its names.
+    ///   - override: An address to use instead; `http` is taken for loopback alone.
     /// - Throws: ``AWSError`` with `callerUsage`.
     package init(
         _ service: Service, region: String, variant: Variant = Variant(), override: String? = nil
