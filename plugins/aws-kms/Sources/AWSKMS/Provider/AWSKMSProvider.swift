@@ -63,7 +63,7 @@ package final class AWSKMSProvider: KeyProvider {
             }
             return WrappedKey(ciphertext: blob, providerKeyID: name(material: source))
         } catch {
-            throw error.forHost
+            throw await explained(error, deadline).forHost
         }
     }
 
@@ -83,15 +83,16 @@ package final class AWSKMSProvider: KeyProvider {
                 .dataNotAuthentic,
                 "cannot unwrap key \(binding.key): KMS makes no wraps of \(wrapped.ciphertext.count) bytes")
         }
+        let deadline = Deadline(after: call.deadline)
         do throws(AWSError) {
             let (plaintext, _) = try await kms.decrypt(
-                wrapped.ciphertext, context: Self.encryptionContext(binding), Deadline(after: call.deadline))
+                wrapped.ciphertext, context: Self.encryptionContext(binding), deadline)
             guard KeyMaterial.sizes.contains(plaintext.count) else {
                 throw AWSError(.providerAnswer, "KMS unwraps \(plaintext.count) bytes, not 1 to 256")
             }
             return plaintext.copy()
         } catch {
-            throw error.forHost
+            throw await explained(error, deadline).forHost
         }
     }
 
@@ -116,6 +117,18 @@ package final class AWSKMSProvider: KeyProvider {
             "keyturn:instance": binding.instance, "keyturn:keyring": binding.keyring.description,
             "keyturn:key": binding.key.description, "keyturn:format": "1",
         ]
+    }
+
+    /// One refusal has several causes; whether the key can be described tells some of them apart.
+    private func explained(_ refused: AWSError, _ deadline: Deadline) async -> AWSError {
+        guard refused.code == .providerDenied, refused.message.hasPrefix("KMS refuses") else { return refused }
+        do throws(AWSError) {
+            let findings = KeyFindings(try await kms.describe(deadline), settings.key)
+            let standing = findings.refusals.first ?? "it is there and enabled, so that the permission is what is missing"
+            return AWSError(refused.code, "\(refused.message); the key can be described: \(standing)", hint: refused.hint)
+        } catch {
+            return error.code == .providerDenied ? error : refused
+        }
     }
 
     private func name(material: String?) -> String {
