@@ -37,7 +37,11 @@ struct TransitTests {
             let all = try ["/token": cloud.fact("token")].merging(files) { $1 }
             var surroundings = Surroundings(environment: [:])
             surroundings.read = { all[$0].map { Array($0.utf8) } }
-            surroundings.sleep = { try? await Task.sleep(for: $0 / 100) }
+            // The server lives as long as its providers.
+            surroundings.sleep = { [cloud] in
+                withExtendedLifetime(cloud) {}
+                try? await Task.sleep(for: $0 / 100)
+            }
             surroundings.now = { [clock] in clock.now }
             return TransitProvider(try settings(changes), HTTPConnector(), surroundings)
         }
