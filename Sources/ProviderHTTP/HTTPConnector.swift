@@ -94,7 +94,8 @@ package final class HTTPConnector: HTTPTransport {
         case let error as IOError: "the connection broke (error \(error.errnoCode))"
         case is NIOSSLError, is NIOSSLExtraError: "no TLS connection could be made, or its certificate is not trusted"
         case is HTTPParserError: "the answer is no HTTP, or ends too early"
-        default: "the connection broke (\(type(of: error)))"
+        case let error as ChannelError: "the connection broke (\(error))"
+        default: "the connection broke"
         }
     }
 }

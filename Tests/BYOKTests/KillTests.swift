@@ -11,7 +11,7 @@ struct KillTests {
         ("intentRecorded:1", ["local"]), ("exposureRecorded:1", ["local"]), ("runRecorded:1", ["local"]),
         ("phaseRecorded:1", ["local"]), ("phaseRecorded:2", ["local"]), ("phaseRecorded:3", ["local"]),
         ("keyRewrapped:1", ["local", "customer"]), ("keyRewrapped:2", ["local", "customer"]),
-        ("phaseRecorded:6", ["local", "customer"]), ("keysRetired:1", ["customer"]), ("runFinished:1", ["customer"]),
+        ("phaseRecorded:9", ["local", "customer"]), ("keysRetired:1", ["customer"]), ("runFinished:1", ["customer"]),
         ("keyringMoved:1", ["customer"]), ("runRecorded:2", ["customer"]), ("keyCommitted:1", ["customer"]),
         ("keyActivated:1", ["customer"]), ("batchCommitted:1", ["customer"]), ("proofKept:1", ["customer"]),
         ("keysRetired:2", ["customer"]), ("runFinished:2", ["customer"]),

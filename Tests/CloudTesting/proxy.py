@@ -137,7 +137,10 @@ class Proxy:
             parts = []
             while part := upstream.recv(65536):
                 parts.append(part)
-            return b"".join(parts)
+            # The connection ends here, and whoever keeps it for later should know.
+            head, separator, rest = b"".join(parts).partition(b"\r\n\r\n")
+            head = re.sub(rb"\r\nconnection:[^\r]*", b"", head, flags=re.I)
+            return head + b"\r\nConnection: close" + separator + rest
 
 
 def name_of(request):

@@ -96,7 +96,7 @@ class World:
     def control(self, command):
         with self.lock:
             for name, value in command.items():
-                if name not in ("offset", "quota", "role", "asks_external_id", "role_policy", "session_seconds", "trusted"):
+                if name not in ("offset", "quota", "role", "external_id", "asks_external_id", "role_policy", "session_seconds", "trusted"):
                     raise ValueError(name)
                 setattr(self, name, value)
             return {}
@@ -402,7 +402,8 @@ class Server:
 def start(region, role, external_id, actions):
     world = World(region, role, external_id, actions)
     handler = type("Bound", (Handler,), {"world": world})
-    listener = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server_type = type("Server", (http.server.ThreadingHTTPServer,), {"request_queue_size": 128})
+    listener = server_type(("127.0.0.1", 0), handler)
     threading.Thread(target=listener.serve_forever, daemon=True).start()
     server = Server()
     server.port, server.facts, server.control = listener.server_address[1], world.facts, world.control
