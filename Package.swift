@@ -17,7 +17,9 @@ let package = Package(
     products: [
         .executable(name: "keyturn", targets: ["keyturn"]),
         .executable(name: "keyturn-lua", targets: ["keyturn-lua"]),
+        .executable(name: "keyturn-aws-kms", targets: ["keyturn-aws-kms"]),
         .executable(name: "keyturn-pkcs11", targets: ["keyturn-pkcs11"]),
+        .executable(name: "keyturn-transit", targets: ["keyturn-transit"]),
         .library(name: "PluginKit", targets: ["KeyModel", "PluginKit"]),
         .library(name: "PluginConformance", targets: ["PluginConformance"]),
         .library(name: "PluginWire", targets: ["KeyModel", "PluginKit", "PluginWire"]),
@@ -27,11 +29,13 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-crypto", "3.12.3"..<"5.0.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
         .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.2"),
         .package(url: "https://github.com/grpc/grpc-swift-protobuf", from: "2.4.1"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
@@ -124,7 +128,8 @@ let package = Package(
         .target(
             name: "Control",
             dependencies: [
-                "CProcess", "ControlStore", "Frames", "KeyModel", "PluginKit", "Rotation", "Scheduling", "Scripting",
+                "AWSNames", "CProcess", "ControlStore", "Frames", "KeyModel", "PluginKit", "Rotation", "Scheduling",
+                "Scripting",
                 "Storage",
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -167,6 +172,41 @@ let package = Package(
             swiftSettings: strict
         ),
 
+        // The only target that imports async-http-client; what providers over HTTP share.
+        .target(
+            name: "ProviderHTTP",
+            dependencies: [
+                "KeyModel", "PluginKit",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: strict
+        ),
+        // What can be said of AWS without speaking with it.
+        .target(
+            name: "AWSNames", dependencies: ["KeyModel"], path: "plugins/aws-kms/Sources/AWSNames",
+            swiftSettings: strict),
+        .target(
+            name: "AWSKMS",
+            dependencies: [
+                "AWSNames", "KeyModel", "PluginKit", "ProviderHTTP", .product(name: "Crypto", package: "swift-crypto"),
+            ],
+            path: "plugins/aws-kms/Sources/AWSKMS", swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "keyturn-aws-kms", dependencies: ["AWSKMS", "AWSNames", "PluginKit", "PluginWire", "ProviderHTTP"],
+            path: "plugins/aws-kms/Sources/keyturn-aws-kms", swiftSettings: strict),
+        .target(
+            name: "Transit", dependencies: ["KeyModel", "PluginKit", "ProviderHTTP"],
+            path: "plugins/transit/Sources/Transit", swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "keyturn-transit", dependencies: ["PluginKit", "PluginWire", "ProviderHTTP", "Transit"],
+            path: "plugins/transit/Sources/keyturn-transit", swiftSettings: strict),
+
         // Run with `swift run -c release bench-kr1`.
         .target(name: "CKR1Loop", dependencies: ["COpenSSL"], path: "Benchmarks/kr1/CKR1Loop"),
         .executableTarget(
@@ -188,6 +228,29 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
+        // Services on loopback that keys are brought from, and a proxy that makes faults.
+        .target(
+            name: "CloudTesting", path: "Tests/CloudTesting", exclude: ["proxy.py", "servers.py", "strict.py"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "AWSKMSTests",
+            dependencies: [
+                "AWSKMS", "AWSNames", "CloudTesting", "KeyModel", "PluginConformance", "PluginKit", "ProviderHTTP",
+                "VectorTesting",
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "TransitTests",
+            dependencies: ["CloudTesting", "KeyModel", "PluginConformance", "PluginKit", "ProviderHTTP", "Transit"],
+            swiftSettings: strict),
+        // Brings keys to real instances, by the executable and its plugins.
+        .testTarget(
+            name: "BYOKTests",
+            dependencies: [
+                "AWSNames", "CloudTesting", "ToolTesting", "keyturn", "keyturn-aws-kms", "keyturn-lua",
+                "keyturn-transit", .product(name: "GRDB", package: "GRDB.swift"),
+            ],
+            swiftSettings: strict),
         .testTarget(name: "FramesTests", dependencies: ["Frames"], swiftSettings: strict),
         .testTarget(
             name: "StorageTests",

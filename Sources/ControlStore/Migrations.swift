@@ -264,6 +264,34 @@ extension ControlSession {
                 ]
             )
         ],
+        // Keys that the customer brings: what was agreed, where each provider stands, and what is not under it yet.
+        [
+            TableDefinition(
+                "byok",
+                [
+                    "one integer PRIMARY KEY", "external_id text NOT NULL", "allow_return integer NOT NULL",
+                    "described_role text",
+                ]
+            ),
+            TableDefinition(
+                "byok_providers",
+                [
+                    "provider text PRIMARY KEY", "tested_settings text NOT NULL", "tested_at text NOT NULL",
+                    "is_passed integer NOT NULL", "checks text NOT NULL", "saved_settings text", "saved_at text",
+                    "saved_by text",
+                ]
+            ),
+            TableDefinition(
+                "byok_exposures",
+                [
+                    "key_id integer NOT NULL", "keyring text NOT NULL", "provider text NOT NULL",
+                    "provider_key_id text NOT NULL", "since text NOT NULL",
+                ],
+                constraint: "PRIMARY KEY (key_id, provider, provider_key_id)"
+            ),
+            TableDefinition(
+                "byok_keyrings", ["keyring text PRIMARY KEY", "provider text NOT NULL", "moved_at text NOT NULL"]),
+        ],
     ]
 }
 

@@ -8,6 +8,10 @@ package enum DurablePoint: String, CaseIterable, Sendable {
     case fenceInstalled
     /// The provider has made a new key-encryption key.
     case rootKeyMade
+    /// What lies outside of a customer's key is written down, and nothing of it moved yet.
+    case exposureRecorded
+    /// A keyring lies under a customer's key for good.
+    case keyringMoved
     /// A version's copy under the new key-encryption key is committed.
     case keyRewrapped
     /// The new version and its wrapped copy are committed.

@@ -26,6 +26,7 @@ struct Keyturn: AsyncParsableCommand {
             RootCommand.self,
             BackupCommand.self,
             ServeCommand.self, CallEntryCommand.self, ReferenceCommand.self, ProviderCommand.self, PluginCommand.self,
+            BYOKCommand.self,
             ScheduleCommand.self, SealCommand.self, OpenCommand.self, RecoverCommand.self, ConsoleCommand.self,
             ScriptCommand.self, SelftestCommand.self, VersionCommand.self,
         ]

@@ -39,6 +39,33 @@ package struct VectorFile<Case: Decodable> {
         print("vectors: \(name): \(cases.count) cases")
     }
 
+    /// Reads every file of a folder, each a JSON array of cases.
+    ///
+    /// - Returns: The files in the order of their names; none where the folder is absent.
+    /// - Throws: As ``init(_:of:)``.
+    package static func arrays(in folder: String) throws -> [VectorFile] {
+        let place = root.appending(path: folder)
+        guard let names = try? FileManager.default.contentsOfDirectory(atPath: place.path) else {
+            print("vectors: \(folder) is absent, skipped")
+            return []
+        }
+        return try names.filter { $0.hasSuffix(".json") }.sorted().map { name in
+            let cases: [Case]
+            do {
+                cases = try JSONDecoder().decode([Case].self, from: Data(contentsOf: place.appending(path: name)))
+            } catch {
+                throw VectorError(description: "\(folder)/\(name): \(error)")
+            }
+            guard !cases.isEmpty else { throw VectorError(description: "\(folder)/\(name) is empty") }
+            return VectorFile(name: "\(folder)/\(name)", cases: cases)
+        }
+    }
+
+    private init(name: String, cases: [Case]) {
+        self.name = name
+        self.cases = cases
+    }
+
     private static var root: URL {
         if let named = ProcessInfo.processInfo.environment["KEYTURN_VECTORS"] {
             return URL(filePath: named, directoryHint: .isDirectory)

@@ -1,5 +1,5 @@
 package import ControlStore
-internal import KeyModel
+package import KeyModel
 package import Rotation
 package import Scripting
 
@@ -58,6 +58,9 @@ package protocol InstanceSource: Sendable {
     /// - Throws: A ``CodedError`` that says why.
     func exportRootKey(to recipients: [String], into descriptor: Int32) async throws
 
+    /// How often each kind of call was made of a provider since this process began.
+    func providerCalls(of provider: Name) async -> [String: Int]
+
     /// Refuses a place that nothing may be written to, such as where programs are executed from.
     ///
     /// - Parameters:
@@ -69,6 +72,9 @@ package protocol InstanceSource: Sendable {
 }
 
 extension InstanceSource {
+    /// A source that does not count.
+    package func providerCalls(of provider: Name) async -> [String: Int] { [:] }
+
     /// A source that executes nothing from anywhere: every place will do.
     package func checkOutput(_ path: String, for what: String, of instance: Instance) async throws {}
 

@@ -55,6 +55,8 @@ struct Planner: Sendable {
         let openRun: RunRecord?
         /// Who works on the database now; nil where nobody does.
         let lease: Lease?
+        /// The customer's provider that the keyring would be taken away from, which it may not; nil where it may.
+        var leaves: Name?
     }
 
     func plan(_ request: PlanRequest) async throws -> Plan {
@@ -108,24 +110,36 @@ struct Planner: Sendable {
     private func subject(of request: PlanRequest) async throws -> Subject {
         let now = context.now()
         return try await context.control.read { session in
-            let record = try session.keyring(request.keyring)
-            let declared = try session.columns().filter(\.isDeclared)
-            let openRun = try session.openRun()
-            let lease = try session.lease().flatMap { $0.expiresAt > now ? $0 : nil }
-            switch request.kind {
-            case .rotate, .adopt:
-                let own = declared.filter { $0.declaration.keyring == request.keyring }
-                let columns = own.filter { request.columnIDs?.contains($0.id) ?? true }
-                return Subject(record: record, columns: columns, conversion: nil, openRun: openRun, lease: lease)
-            case .convert:
-                let columns = declared.filter { request.columnIDs?.contains($0.id) ?? false }
-                let conversion = try Conversion(of: columns, to: request, core: context.cores.core(record.keyring.core))
-                return Subject(
-                    record: record, columns: columns.map { conversion.converted($0, to: request.keyring) },
-                    conversion: conversion, openRun: openRun, lease: lease
-                )
-            case .rewrap: return Subject(record: record, columns: [], conversion: nil, openRun: openRun, lease: lease)
-            }
+            var subject = try self.subject(of: request, session, now)
+            // Under a customer's key means for good, unless the instance was made with a way back.
+            let holder = try session.movedKeyrings()[request.keyring]
+            let target = subject.record.provider
+            guard let holder, holder != target, try session.byokProvider(target)?.savedSettings == nil,
+                try session.byok()?.allowsReturn != true
+            else { return subject }
+            subject.leaves = holder
+            return subject
+        }
+    }
+
+    private func subject(of request: PlanRequest, _ session: ControlSession, _ now: Timestamp) throws -> Subject {
+        let record = try session.keyring(request.keyring)
+        let declared = try session.columns().filter(\.isDeclared)
+        let openRun = try session.openRun()
+        let lease = try session.lease().flatMap { $0.expiresAt > now ? $0 : nil }
+        switch request.kind {
+        case .rotate, .adopt:
+            let own = declared.filter { $0.declaration.keyring == request.keyring }
+            let columns = own.filter { request.columnIDs?.contains($0.id) ?? true }
+            return Subject(record: record, columns: columns, conversion: nil, openRun: openRun, lease: lease)
+        case .convert:
+            let columns = declared.filter { request.columnIDs?.contains($0.id) ?? false }
+            let conversion = try Conversion(of: columns, to: request, core: context.cores.core(record.keyring.core))
+            return Subject(
+                record: record, columns: columns.map { conversion.converted($0, to: request.keyring) },
+                conversion: conversion, openRun: openRun, lease: lease
+            )
+        case .rewrap: return Subject(record: record, columns: [], conversion: nil, openRun: openRun, lease: lease)
         }
     }
 
@@ -220,6 +234,11 @@ struct Planner: Sendable {
         let (record, openRun) = (subject.record, subject.openRun)
         let name = record.keyring.name
         var refusals: [String] = []
+        if let holder = subject.leaves {
+            refusals.append(
+                "keyring \"\(name)\" lies under the customer's key of \"\(holder)\" and goes under no other than the customer's"
+            )
+        }
         if request.kind == .rewrap, record.keyring.versions.isEmpty {
             refusals.append("keyring \"\(name)\" has no key yet")
         }

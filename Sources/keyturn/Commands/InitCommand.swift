@@ -27,6 +27,11 @@ struct InitCommand: InstanceCommand {
     @Option(name: .long, help: "The first component of every value's context, for ever; default: the database's name.")
     var namespace: String?
 
+    @Flag(
+        name: .long,
+        help: "Let keys that were brought under a customer's key go back under the built-in one; fixed for ever.")
+    var allowReturn = false
+
     @Flag(name: .long, help: "Join the instance that the database belongs to, as a further node.")
     var join = false
 
@@ -35,6 +40,7 @@ struct InitCommand: InstanceCommand {
 
     func validate() throws {
         if join == (rootKey == nil) { throw ValidationError("give --join and --root-key together, or neither") }
+        if join, allowReturn { throw ValidationError("whether keys may return is fixed; leave --allow-return out") }
         if join, namespace != nil {
             throw ValidationError("the namespace of an instance is fixed; leave --namespace out")
         }
@@ -50,7 +56,9 @@ struct InitCommand: InstanceCommand {
                     rootKeyFile: URL(filePath: rootKey).standardizedFileURL.path
                 ).join()
             } else {
-                try await NewInstance(directory: directory, configurationFile: file, namespace: namespace).make()
+                try await NewInstance(
+                    directory: directory, configurationFile: file, namespace: namespace, allowsReturn: allowReturn
+                ).make()
             }
         let made = Made(
             instance: record.id, directory: directory.path, configuration: file, namespace: record.namespace,

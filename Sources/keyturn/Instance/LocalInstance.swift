@@ -50,6 +50,11 @@ struct LocalInstance: InstanceSource {
         return Instance(directory: directory, configuration: configuration, context: context)
     }
 
+    func providerCalls(of provider: Name) async -> [String: Int] {
+        guard let summary = try? await hosted.current().show(provider) else { return [:] }
+        return summary.calls.mapValues { Int($0.calls) }
+    }
+
     func checkOutput(_ path: String, for what: String, of instance: Instance) async throws {
         try await PluginCatalogue(instance.context.control).checkOutput(path, for: what)
     }

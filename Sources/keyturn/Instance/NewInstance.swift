@@ -13,6 +13,8 @@ struct NewInstance {
     let directory: InstanceDirectory
     let configurationFile: String
     let namespace: String?
+    /// Whether keys that were brought under a customer's key may go back.
+    var allowsReturn = false
 
     func make() async throws -> InstanceRecord {
         let parts = try Parts()
@@ -93,9 +95,10 @@ struct NewInstance {
             id: entry.instance, namespace: namespace ?? configuration.database.defaultNamespace, nonce: entry.nonce,
             epoch: entry.epoch, createdAt: now, rootKeyID: provider.newest.providerKeyID
         )
-        try await control.write { session in
+        try await control.write { [allowsReturn] session in
             try session.migrate(at: now)
             try session.insert(record)
+            _ = try session.beginBYOK(externalID: Self.uuid(), allowsReturn: allowsReturn)
         }
         return record
     }

@@ -48,8 +48,12 @@ struct Parts {
         ) { name, urgency, line in
             logger.log(level: .init(urgency: urgency), "\(line)", metadata: ["provider": "\(name)"])
         }
+        let instance = try await control.read { try $0.instance()?.id }
+        let externalID = try await control.read { try $0.byok()?.externalID }
+        let agreed = CustomerTerms(instance: instance, externalID: externalID, plugins: plugins)
         return ProviderRegistry(
-            configuration.providers, local: local, plugins: plugins, surroundings: surroundings)
+            try configuration.providers.map(agreed.complete), local: local, plugins: plugins,
+            surroundings: surroundings)
     }
 
     func context(

@@ -9,8 +9,8 @@ internal import ProviderHost
 internal import Rotation
 internal import ServiceLifecycle
 
-/// Follows keys that are turned outside: where a KMS v2 plugin names another key than the one that wrapped a keyring's keys,
-/// it has them wrapped anew.
+/// Follows keys that are turned outside: where a KMS v2 plugin, or the provider of a key that the customer brought, names
+/// another key than the one that wrapped a keyring's keys, it has them wrapped anew.
 ///
 /// The provider believes in another key only when two polls agree; what the database says has wrapped them is the memory, so
 /// that a turn is also noticed that happened while no daemon ran.
@@ -41,9 +41,12 @@ struct KeyWatch: Service {
     private func turned() async -> [Name] {
         do {
             let instance = try await service.instance()
-            let endpoints = Set(instance.configuration.providers.filter { $0.kind == "kms-v2" }.map(\.name))
+            let saved = try await instance.context.control.read { try $0.byokProviders() }.filter { $0.savedAt != nil }
+            let declared = instance.configuration.providers
+            let endpoints = Set(declared.filter { $0.kind == "kms-v2" }.map(\.name))
+                .union(saved.map(\.provider).filter { name in declared.contains { $0.name == name } })
             var keys: [Name: String] = [:]
-            for name in endpoints.sorted() { keys[name] = try await providers.current().describe(name).id }
+            for name in endpoints.sorted() { keys[name] = await present(name) }
             let present = keys
             return try await instance.context.control.read { session -> [Name] in
                 guard try session.openRun() == nil else { return [] }
@@ -57,6 +60,17 @@ struct KeyWatch: Service {
         } catch {
             logger.debug("keys outside not looked at", metadata: ["reason": "\(Self.reason(of: error))"])
             return []
+        }
+    }
+
+    /// The key that a provider names now; nil where it does not answer, which is no turn.
+    private func present(_ name: Name) async -> String? {
+        do {
+            return try await providers.current().describe(name).id
+        } catch {
+            logger.debug(
+                "key outside not looked at", metadata: ["provider": "\(name)", "reason": "\(Self.reason(of: error))"])
+            return nil
         }
     }
 

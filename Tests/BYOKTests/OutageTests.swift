@@ -1,0 +1,123 @@
+import CloudTesting
+import Foundation
+import Testing
+import ToolTesting
+
+/// What a daemon does while the customer's key is away, and how it heals.
+@Suite(.serialized, .enabled(if: LocalCloud.isInstalled(.strict), "boto3 is not installed"))
+struct OutageTests {
+    /// A state of the key or of the way to it.
+    enum Trouble: String, CaseIterable {
+        case throttled, unreachable, disabled, pendingDeletion, denied, roleGone
+
+        /// Whether what is held in memory goes on.
+        var isOutage: Bool { self == .throttled || self == .unreachable }
+
+        /// What `byok status` says, loud.
+        var sign: String {
+            switch self {
+            case .throttled, .unreachable: "UNREACHABLE"
+            case .disabled, .pendingDeletion: "KEY NOT USABLE"
+            case .denied, .roleGone: "ACCESS LOST"
+            }
+        }
+
+        func begin(_ bench: BYOKBench) throws {
+            let key = try bench.cloud.fact("key")
+            switch self {
+            case .throttled: try bench.cloud.control(["quota": 0])
+            case .unreachable: try bench.cloud.fault("reset-before", on: "*", times: 100_000)
+            case .disabled: try bench.cloud.boto("kms", "disable_key", ["KeyId": key])
+            case .pendingDeletion:
+                try bench.cloud.boto("kms", "schedule_key_deletion", ["KeyId": key, "PendingWindowInDays": 7])
+            case .denied: try bench.cloud.control(["role_policy": [["Action": ["s3:*"], "Resource": ["*"]]]])
+            case .roleGone: try bench.cloud.control(["role": "AnotherRole"])
+            }
+        }
+
+        func end(_ bench: BYOKBench) throws {
+            let key = try bench.cloud.fact("key")
+            switch self {
+            case .throttled: try bench.cloud.control(["quota": 100_000])
+            case .unreachable: _ = try bench.cloud.takeLog()
+            case .disabled: try bench.cloud.boto("kms", "enable_key", ["KeyId": key])
+            case .pendingDeletion:
+                try bench.cloud.boto("kms", "cancel_key_deletion", ["KeyId": key])
+                try bench.cloud.boto("kms", "enable_key", ["KeyId": key])
+            case .denied, .roleGone:
+                try bench.cloud.control(["role": "KeyturnBYOKRole"])
+                try bench.cloud.control(["role_policy": [["Action": ["kms:*"], "Resource": ["*"]]]])
+            }
+        }
+    }
+
+    @Test(arguments: Trouble.allCases)
+    func eachStateIsShownAndHeals(trouble: Trouble) async throws {
+        let bench = try await BYOKBench(.strict)
+        try await bench.save()
+        _ = try await bench.sandbox.keyturn("byok", "continue", "customer", "--yes").expecting()
+        let daemon = try bench.sandbox.start("serve", "--log-format", "json")
+        try await daemon.listens()
+        #expect(try await opens(bench))
+        try trouble.begin(bench)
+        let (status, code) = try await bench.status()
+        #expect(code == 1)
+        let problems = status.problems.array.compactMap(\.string)
+        #expect(problems.contains { $0.hasPrefix(trouble.sign) }, "\(trouble): \(problems)")
+        // What is in memory goes on through an outage, and is dropped where someone shut the key.
+        #expect(try await opens(bench) == trouble.isOutage, "\(trouble)")
+        let seal = try await bench.sandbox.keyturn("seal", "secret.value", "--key", "1", input: "new")
+        #expect((seal.exitCode == 0) == trouble.isOutage, "\(trouble): \(seal)")
+        try trouble.end(bench)
+        #expect(try await heals(bench), "\(trouble)")
+        #expect(try await bench.status().code == 0, "\(trouble)")
+        daemon.signal(SIGTERM)
+        _ = try await daemon.wait()
+    }
+
+    private func opens(_ bench: BYOKBench) async throws -> Bool {
+        let output = try await bench.sandbox.keyturn("open", "secret.value", "--key", "1", "--stored")
+        return output.exitCode == 0 && output.standardOutput.contains("value 1")
+    }
+
+    /// Waits until a value opens again; the breaker lets a call through only now and then.
+    private func heals(_ bench: BYOKBench) async throws -> Bool {
+        for _ in 0..<300 {
+            if try await opens(bench), try await bench.status().code == 0 { return true }
+            try await Task.sleep(for: .milliseconds(200))
+        }
+        return false
+    }
+}
+
+extension RunningProgram {
+    /// Waits until a daemon answers.
+    func listens() async throws {
+        for _ in 0..<1200 {
+            if errorSoFar.contains(#""event":"listening""#) { return }
+            guard isRunning else { break }
+            try await Task.sleep(for: .milliseconds(100))
+        }
+        throw EndToEndError("the daemon does not listen: \(errorSoFar)")
+    }
+}
+
+/// How often the service is asked.
+@Suite(.serialized, .enabled(if: LocalCloud.isInstalled(.strict), "boto3 is not installed"))
+struct CountTests {
+    @Test func aRotationAsksTheSameNumberOfTimesHoweverManyRows() async throws {
+        var counts: [Int] = []
+        for rows in [100, 100_000] {
+            let bench = try await BYOKBench(.strict, rows: rows)
+            try await bench.save()
+            _ = try await bench.sandbox.keyturn("byok", "continue", "customer", "--yes").expecting()
+            _ = try bench.cloud.takeLog()
+            _ = try await bench.sandbox.keyturn("rotate", "main", "--yes").expecting()
+            let asked = try bench.cloud.takeLog().map(\.action)
+            print("rotation of \(rows) rows: \(asked.count) requests: \(asked.joined(separator: " "))")
+            counts.append(asked.count)
+        }
+        #expect(counts[0] == counts[1])
+        #expect(counts[1] <= 20)
+    }
+}
