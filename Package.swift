@@ -66,7 +66,11 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
-        .target(name: "Scheduling", dependencies: ["KeyModel"], swiftSettings: strict),
+        .target(
+            name: "Scheduling",
+            dependencies: ["ControlStore", "KeyModel", "Storage", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict
+        ),
         .target(
             name: "Scripting",
             dependencies: ["ControlStore", "Frames", "KeyModel", "PluginKit", "Storage"],
@@ -170,6 +174,37 @@ let package = Package(
         ),
         .testTarget(
             name: "SchedulingTests", dependencies: ["KeyModel", "Scheduling", "VectorTesting"], swiftSettings: strict),
+        // The scheduler on a real store, with clocks that the tests set.
+        .testTarget(
+            name: "SchedulerTests",
+            dependencies: [
+                "ControlStore", "KeyModel", "Scheduling", "SchedulerChecking", "Storage", "StorageSQLite",
+                "VectorTesting", "scheduler-node", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict
+        ),
+        // Several schedulers on one server, killed and stopped at will.
+        .testTarget(
+            name: "SchedulerSoakTests",
+            dependencies: [
+                "ControlStore", "KeyModel", "PostgreSQLTesting", "Scheduling", "SchedulerChecking", "StoragePostgreSQL",
+                "scheduler-node",
+            ],
+            swiftSettings: strict
+        ),
+        // Reads what schedulers have recorded and says whether it is as it must be.
+        .target(
+            name: "SchedulerChecking", dependencies: ["ControlStore", "KeyModel", "Scheduling", "Storage"],
+            path: "Tests/SchedulerChecking", swiftSettings: strict),
+        // One scheduler as a process of its own, with an action that leaves a trace in the database.
+        .executableTarget(
+            name: "scheduler-node",
+            dependencies: [
+                "ControlStore", "KeyModel", "Scheduling", "SchedulerChecking", "Storage", "StoragePostgreSQL",
+                "StorageSQLite", .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Tests/SchedulerNode", swiftSettings: strict
+        ),
         .testTarget(
             name: "ScriptingTests",
             dependencies: ["ControlStore", "Frames", "KeyModel", "PluginKit", "Scripting", "Storage"],

@@ -16,7 +16,9 @@ package struct Configuration: Hashable, Sendable {
     package var columns: [ColumnDeclaration]
     /// The key providers other than the built-in `local`.
     package var providers: [ProviderDeclaration]
-    /// What was declared but does nothing yet, in words: `schedule "quarterly"`.
+    /// The schedules, in the order of the file.
+    package var schedules: [ScheduleDeclaration] = []
+    /// What was declared but does nothing yet, in words: `hook "before"`.
     package var inactive: [String]
 
     /// Makes a configuration.

@@ -228,7 +228,7 @@ extension ExitStatus {
     private static func status(of code: SchedulingError.Code) -> ExitStatus {
         switch code {
         case .callerCronMalformed, .callerCronNeverFires, .callerTimeMalformed, .callerWindowMalformed,
-            .callerZoneUnknown:
+            .callerZoneUnknown, .callerFunctionInvalid:
             .usage
         case .callerScheduleImpossible: .refused
         case .dataZoneMalformed, .storeZonesUnavailable: .failed
