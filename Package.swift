@@ -23,7 +23,9 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
         .systemLibrary(name: "CLua", path: "Sources/CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
@@ -71,20 +73,30 @@ let package = Package(
             dependencies: ["ControlStore", "KeyModel", "Storage", .product(name: "Logging", package: "swift-log")],
             swiftSettings: strict
         ),
+        // Figures for monitoring, in the text form of Prometheus, on a loopback address.
+        .target(
+            name: "Monitoring",
+            dependencies: ["KeyModel", "Scheduling", .product(name: "CoreMetrics", package: "swift-metrics")],
+            swiftSettings: strict
+        ),
         .target(
             name: "Scripting",
-            dependencies: ["ControlStore", "Frames", "KeyModel", "PluginKit", "Storage"],
+            dependencies: ["ControlStore", "Frames", "KeyModel", "PluginKit", "Scheduling", "Storage"],
             swiftSettings: strict
         ),
         .target(
             name: "Control",
             dependencies: [
-                "ControlStore", "Frames", "KeyModel", "PluginKit", "Rotation", "Scheduling", "Scripting", "Storage",
+                "CProcess", "ControlStore", "Frames", "KeyModel", "PluginKit", "Rotation", "Scheduling", "Scripting",
+                "Storage",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict
         ),
-        .target(name: "Terminal", dependencies: ["Frames"], swiftSettings: strict),
+        // The only target that speaks HTTP.
+        .target(
+            name: "Webhooks", dependencies: ["Control", "ControlStore", "KeyModel"], swiftSettings: strict),
+        .target(name: "Terminal", dependencies: ["Frames", "KeyModel"], swiftSettings: strict),
         .executableTarget(
             name: "keyturn-lua", dependencies: ["CLua"], path: "Sources/LuaWorker",
             cSettings: [
@@ -95,11 +107,12 @@ let package = Package(
         .executableTarget(
             name: "keyturn",
             dependencies: [
-                "CProcess", "Control", "ControlStore", "Fernet", "KR1", "KeyModel", "PluginKit", "Providers",
+                "CProcess", "Control", "ControlStore", "Fernet", "Frames", "KR1", "KeyModel", "PluginKit", "Providers",
                 "Rotation",
-                "Scheduling", "Scripting", "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal",
+                "Scheduling", "Scripting", "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal", "Webhooks",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             swiftSettings: strict
         ),
@@ -133,7 +146,7 @@ let package = Package(
         .testTarget(
             name: "StorageTests",
             dependencies: [
-                "KeyModel", "PluginKit", "Storage", "StorageSQLite", "StorageTesting",
+                "KeyModel", "PluginKit", "Storage", "StorageSQLite", "StorageTesting", "ToolTesting",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict
@@ -174,6 +187,13 @@ let package = Package(
         ),
         .testTarget(
             name: "SchedulingTests", dependencies: ["KeyModel", "Scheduling", "VectorTesting"], swiftSettings: strict),
+        .testTarget(
+            name: "MonitoringTests",
+            dependencies: [
+                "KeyModel", "Monitoring", "Scheduling", .product(name: "CoreMetrics", package: "swift-metrics"),
+            ],
+            swiftSettings: strict
+        ),
         // The scheduler on a real store, with clocks that the tests set.
         .testTarget(
             name: "SchedulerTests",
@@ -207,15 +227,27 @@ let package = Package(
         ),
         .testTarget(
             name: "ScriptingTests",
-            dependencies: ["ControlStore", "Frames", "KeyModel", "PluginKit", "Scripting", "Storage"],
+            dependencies: [
+                "CLua", "ControlStore", "Frames", "KeyModel", "PluginKit", "Scheduling", "Scripting", "Storage",
+                "keyturn-lua",
+            ],
             swiftSettings: strict
         ),
+        // A small service behind a real socket, in the test's process or in one of its own.
+        .target(
+            name: "ControlTesting",
+            dependencies: ["CProcess", "Control", "Frames", .product(name: "Logging", package: "swift-log")],
+            path: "Tests/ControlTesting", swiftSettings: strict),
+        .executableTarget(
+            name: "control-probe", dependencies: ["Control", "ControlTesting", "Frames"], path: "Tests/ControlProbe",
+            swiftSettings: strict),
         .testTarget(
             name: "ControlTests",
             dependencies: [
-                "Control", "ControlStore", "Frames", "KR1", "KeyModel", "PluginKit", "Providers", "Rotation",
+                "CProcess", "Control", "ControlStore", "ControlTesting", "Frames", "KR1", "KeyModel", "PluginKit",
+                "Providers", "Rotation",
                 "Scripting",
-                "Storage", "StorageSQLite",
+                "Storage", "StorageSQLite", "control-probe", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict
         ),

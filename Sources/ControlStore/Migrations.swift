@@ -180,6 +180,31 @@ extension ControlSession {
                 ]
             ),
         ],
+        // The audit log, and what hooks and schedules may call.
+        [
+            TableDefinition(
+                "audit",
+                [
+                    "number integer PRIMARY KEY", "kind text NOT NULL", "at text NOT NULL", "node text NOT NULL",
+                    "process text NOT NULL", "uid integer", "user_name text NOT NULL", "peer_pid integer",
+                    "way text NOT NULL", "call text NOT NULL", "arguments text NOT NULL", "intent integer",
+                    "result text", "detail text", "hash text NOT NULL", "signer text NOT NULL",
+                    "signature text NOT NULL",
+                ]
+            ),
+            TableDefinition(
+                "audit_head",
+                ["one integer PRIMARY KEY CHECK (one = 1)", "number integer NOT NULL", "hash text NOT NULL"]
+            ),
+            TableDefinition("audit_open", ["number integer PRIMARY KEY", "node text NOT NULL"]),
+            TableDefinition(
+                "grants",
+                [
+                    "configuration_hash text PRIMARY KEY", "calls text NOT NULL", "actor text NOT NULL",
+                    "at text NOT NULL",
+                ]
+            ),
+        ],
         schedulerTables,
     ]
 

@@ -34,3 +34,8 @@ void buffer_clear(buffer *self) {
     self->count = 0;
     self->refused = false;
 }
+
+void buffer_free(buffer *self) {
+    free(self->bytes);
+    *self = buffer_make(self->limit);
+}

@@ -23,4 +23,7 @@ void buffer_append(buffer *self, const void *bytes, size_t count);
 /// Empties a buffer and keeps its memory.
 void buffer_clear(buffer *self);
 
+/// Empties a buffer and gives its memory back.
+void buffer_free(buffer *self);
+
 #endif

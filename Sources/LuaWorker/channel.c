@@ -1,8 +1,10 @@
 #include "channel.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -58,25 +60,29 @@ bool channel_write(const buffer *frame) {
     return write_all(head, sizeof head) && write_all(frame->bytes, frame->count);
 }
 
-static void pack_error(buffer *out, const char *kind, const char *message, int line) {
+static void pack_error(buffer *out, const char *kind, const char *message, const char *file, int line) {
     pack_map(out, 2);
     pack_string(out, "ok");
     pack_bool(out, false);
     pack_string(out, "error");
-    pack_map(out, line > 0 ? 3 : 2);
+    pack_map(out, 2 + (line > 0) + (*file != 0));
     pack_string(out, "kind");
     pack_string(out, kind);
     pack_string(out, "message");
     pack_string(out, message);
+    if (*file != 0) {
+        pack_string(out, "file");
+        pack_string(out, file);
+    }
     if (line > 0) {
         pack_string(out, "line");
         pack_integer(out, line);
     }
 }
 
-bool channel_write_error(const char *kind, const char *message, int line) {
+bool channel_write_error(const char *kind, const char *message, const char *file, int line) {
     buffer out = buffer_make(FRAME_LIMIT);
-    pack_error(&out, kind, message, line);
+    pack_error(&out, kind, message, file, line);
     return channel_write(&out);
 }
 
@@ -97,7 +103,7 @@ static void set_timer(int64_t ms) {
 
 void channel_arm_deadline(int64_t cpu_ms, const char *message) {
     buffer out = buffer_make(sizeof last_words - 4);
-    pack_error(&out, "limit", message, 0);
+    pack_error(&out, "limit", message, "", 0);
     if (out.refused) return;
     put_length(last_words, out.count);
     memcpy(last_words + 4, out.bytes, out.count);
@@ -109,4 +115,42 @@ void channel_arm_deadline(int64_t cpu_ms, const char *message) {
 
 void channel_disarm_deadline(void) {
     set_timer(0);
+}
+
+static volatile int exit_status;
+
+static void on_exit_deadline(int number) {
+    (void)number;
+    _exit(exit_status);
+}
+
+void channel_arm_exit(int64_t cpu_ms, int status) {
+    exit_status = status;
+    struct sigaction action = {.sa_handler = on_exit_deadline};
+    sigaction(SIGPROF, &action, NULL);
+    set_timer(cpu_ms);
+}
+
+static void on_watch(int number) {
+    (void)number;
+    int kept = errno;
+    struct pollfd entry = {.fd = CHANNEL, .events = 0};
+    struct timespec none = {0, 0};
+    if (ppoll(&entry, 1, &none, NULL) == 1 && (entry.revents & (POLLHUP | POLLERR)) != 0) _exit(0);
+    errno = kept;
+}
+
+void channel_watch_peer(bool is_on) {
+    struct sigaction action = {.sa_handler = on_watch, .sa_flags = SA_RESTART};
+    sigaction(SIGALRM, &action, NULL);
+    long period = is_on ? 500000 : 0;
+    struct itimerval timer = {.it_interval.tv_usec = period, .it_value.tv_usec = period};
+    setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+bool channel_has_input(void) {
+    char first;
+    ssize_t count = recv(CHANNEL, &first, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (count == 0) _exit(0);
+    return count > 0;
 }

@@ -16,13 +16,23 @@ bool channel_read(buffer *frame);
 /// Writes one frame; false when the supervisor has gone.
 bool channel_write(const buffer *frame);
 
-/// Writes `{ok=false, error={kind, message, line}}`; a line of 0 is left out.
-bool channel_write_error(const char *kind, const char *message, int line);
+/// Writes `{ok=false, error={kind, message, file, line}}`; an empty file and a line of 0 are left out.
+bool channel_write_error(const char *kind, const char *message, const char *file, int line);
 
 /// Answers with that error and ends the process once it has used this much processor time.
 ///
 /// The way out of loops inside Lua's own C functions, where no hook fires. The handler only writes and exits.
 void channel_arm_deadline(int64_t cpu_ms, const char *message);
+
+/// Ends the process with a status once it has used this much processor time; for loops inside Lua's own C functions.
+void channel_arm_exit(int64_t cpu_ms, int status);
+
+/// Looks twice a second whether the supervisor is still there, and ends the process where it is not; also where no hook
+/// fires.
+void channel_watch_peer(bool is_on);
+
+/// Whether something can be read; ends the process where the supervisor has gone.
+bool channel_has_input(void);
 
 /// Lets the process go on whatever time it has used.
 void channel_disarm_deadline(void);

@@ -49,6 +49,5 @@ bool confine_limits(int64_t memory_bytes, int64_t cpu_ms) {
         && set_limit(RLIMIT_CPU, (rlim_t)(cpu_ms / 1000 + 2)) && set_limit(RLIMIT_STACK, 8 << 20)
         && set_limit(RLIMIT_NPROC, 0);
     // After the change of user, which clears the one and may set the other.
-    return is_limited && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0
-        && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0;
+    return is_limited && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0;
 }

@@ -8,9 +8,9 @@
 /// Closes all descriptors but 0 to 3, sets the limits that need no request, forbids core files and new privileges.
 void confine_start(void);
 
-/// Gives up root where it has it, dies with the thread that started it, and bounds memory and processor time.
+/// Gives up root where it has it, and bounds memory and processor time.
 ///
-/// The supervisor keeps the thread that started a worker alive as long as the worker.
+/// A worker ends with its socket, not with the thread that started it: that thread may end long before.
 bool confine_limits(int64_t memory_bytes, int64_t cpu_ms);
 
 /// Allows no system call but those that computing and the channel need; all others fail with EPERM.

@@ -103,7 +103,9 @@ const char *export_value(exporter *self, lua_State *L, int index) {
         break;
     case LUA_TSTRING: export_text(self, L, index); break;
     case LUA_TTABLE: return export_table(self, L, index);
-    default: export_type(self, lua_typename(L, lua_type(L, index)));
+    default:
+        if (self->refuses_types) return "it holds what is no data: a function, a coroutine or a userdata";
+        export_type(self, lua_typename(L, lua_type(L, index)));
     }
     return self->out->refused ? "the declarations are larger than 16 MiB" : NULL;
 }

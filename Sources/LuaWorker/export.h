@@ -17,6 +17,8 @@ typedef struct {
     /// The tables that enclose the one being written.
     const void *ancestors[MSGPACK_DEPTH];
     int depth;
+    /// Whether a function, a thread or a userdata is a failure, rather than written by its type.
+    bool refuses_types;
 } exporter;
 
 /// Writes the value at an index.

@@ -20,6 +20,7 @@ static const char *const math_functions[] = {
     "max", "maxinteger", "min",  "mininteger", "modf", "pi",  "rad", "sin", "sqrt",  "tan", "tointeger", "type",
     "ult", NULL,
 };
+static const char *const random_functions[] = {"random", "randomseed", NULL};
 static const char *const string_functions[] = {
     "byte", "char",  "find", "format",   "gmatch", "gsub",    "len",    "lower", "match",
     "pack", "packsize", "rep", "reverse", "sub",   "unpack", "upper", NULL,
@@ -42,18 +43,24 @@ static const library libraries[] = {
     {LUA_COLIBNAME, luaopen_coroutine, coroutine_functions, libraries_guard_coroutine},
 };
 
-/// Pushes a new table with the named fields of the table on top, in whose place it stands.
-static void keep_only(lua_State *L, const char *const *names) {
-    lua_newtable(L);
+/// Copies named fields from the table below the top to the one on top.
+static void keep(lua_State *L, const char *const *names) {
     for (; *names != NULL; names++) {
         lua_getfield(L, -2, *names);
         lua_setfield(L, -2, *names);
     }
+}
+
+/// Pushes a new table with the named fields of the table on top, in whose place it stands.
+static void keep_only(lua_State *L, const char *const *names, const char *const *more) {
+    lua_newtable(L);
+    keep(L, names);
+    if (more != NULL) keep(L, more);
     lua_remove(L, -2);
 }
 
 static int refuse_write(lua_State *L) {
-    return luaL_error(L, "cannot change a library");
+    return luaL_error(L, "what Keyturn provides cannot be changed");
 }
 
 /// The step of pairs over a library; the library itself is an upvalue, so that the script never holds it.
@@ -68,8 +75,7 @@ static int pairs_of_library(lua_State *L) {
     return 1;
 }
 
-/// Replaces the table on top by an empty one that shows its entries and takes no others.
-static void make_read_only(lua_State *L) {
+void libraries_make_read_only(lua_State *L) {
     lua_newtable(L);
     lua_createtable(L, 0, 4);
     lua_pushvalue(L, -3);
@@ -97,22 +103,23 @@ static void lock_strings(lua_State *L) {
 }
 
 /// stack: globals
-static void open_library(lua_State *L, const library *self) {
+static void open_library(lua_State *L, const library *self, bool is_pure) {
     luaL_requiref(L, self->name, self->open, 0);
-    keep_only(L, self->functions);
+    bool takes_random = !is_pure && self->open == luaopen_math;
+    keep_only(L, self->functions, takes_random ? random_functions : NULL);
     if (self->guard != NULL) self->guard(L);
     if (self->open == luaopen_string) lock_strings(L);
-    make_read_only(L);
+    libraries_make_read_only(L);
     lua_setfield(L, -2, self->name);
 }
 
-void libraries_open(lua_State *L) {
+void libraries_open(lua_State *L, bool is_pure) {
     luaL_requiref(L, LUA_GNAME, luaopen_base, 0);
-    keep_only(L, base_functions);
-    libraries_put_base(L);
+    keep_only(L, base_functions, NULL);
+    libraries_put_base(L, is_pure);
     lua_pushvalue(L, -1);
     lua_setfield(L, -2, LUA_GNAME);
-    for (size_t i = 0; i < sizeof libraries / sizeof libraries[0]; i++) open_library(L, &libraries[i]);
+    for (size_t i = 0; i < sizeof libraries / sizeof libraries[0]; i++) open_library(L, &libraries[i], is_pure);
     lua_rawseti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
     lua_pushnil(L);
     lua_setfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);

@@ -1,5 +1,7 @@
 #include "msgpack.h"
 
+#include <string.h>
+
 static size_t left(const unpacker *in) {
     return (size_t)(in->end - in->at);
 }
@@ -105,4 +107,55 @@ static bool skip(unpacker *in, int depth) {
 
 bool unpack_skip(unpacker *in) {
     return skip(in, 0);
+}
+
+bool unpack_array(unpacker *in, uint32_t *count) {
+    uint8_t mark;
+    uint64_t wide;
+    if (!take_mark(in, &mark) || !array_count(in, mark, &wide)) return false;
+    *count = (uint32_t)wide;
+    return wide <= left(in);
+}
+
+static bool unpack_number(unpacker *in, unpacked *value) {
+    uint64_t bits;
+    uint8_t mark;
+    value->kind = UNPACKED_DOUBLE;
+    if (!take_mark(in, &mark) || !take_bits(in, mark == 0xCA ? 4 : 8, &bits)) return false;
+    if (mark == 0xCA) {
+        float narrow;
+        uint32_t half = (uint32_t)bits;
+        memcpy(&narrow, &half, sizeof narrow);
+        value->number = (double)narrow;
+    } else {
+        memcpy(&value->number, &bits, sizeof value->number);
+    }
+    return true;
+}
+
+bool unpack_next(unpacker *in, unpacked *value) {
+    if (in->at == in->end) return false;
+    uint8_t mark = *in->at;
+    uint32_t count;
+    *value = (unpacked){.kind = UNPACKED_NIL};
+    if (mark == 0xC0 || mark == 0xC2 || mark == 0xC3) {
+        in->at++;
+        if (mark != 0xC0) *value = (unpacked){.kind = UNPACKED_BOOL, .integer = mark == 0xC3};
+        return true;
+    }
+    if (mark == 0xCA || mark == 0xCB) return unpack_number(in, value);
+    unpacker ahead = *in;
+    if (unpack_array(&ahead, &count)) {
+        *value = (unpacked){.kind = UNPACKED_ARRAY, .count = count};
+    } else if (ahead = *in, unpack_map(&ahead, &count)) {
+        *value = (unpacked){.kind = UNPACKED_MAP, .count = count};
+    } else if (ahead = *in, unpack_bytes(&ahead, &value->bytes, &value->count)) {
+        value->kind = UNPACKED_BYTES;
+    } else if (ahead = *in, unpack_integer(&ahead, &value->integer)) {
+        value->kind = UNPACKED_INTEGER;
+    } else {
+        return false;
+    }
+    *in = ahead;
+    return true;
 }

@@ -40,4 +40,25 @@ bool unpack_integer(unpacker *in, int64_t *number);
 /// Passes over one value of any kind.
 bool unpack_skip(unpacker *in);
 
+typedef enum {
+    UNPACKED_NIL, UNPACKED_BOOL, UNPACKED_INTEGER, UNPACKED_DOUBLE, UNPACKED_BYTES, UNPACKED_ARRAY, UNPACKED_MAP,
+} unpacked_kind;
+
+/// One value, or the head of one that holds others.
+typedef struct {
+    unpacked_kind kind;
+    /// The number, or 0 or 1 for a truth.
+    int64_t integer;
+    double number;
+    const char *bytes;
+    /// Bytes of a text, elements of an array, pairs of a map.
+    size_t count;
+} unpacked;
+
+/// Reads a value of any kind; the elements of an array or map follow and are read by further calls.
+bool unpack_next(unpacker *in, unpacked *value);
+
+/// Reads the head of an array.
+bool unpack_array(unpacker *in, uint32_t *count);
+
 #endif

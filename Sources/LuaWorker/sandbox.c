@@ -30,18 +30,30 @@ static void *allocate(void *owner, void *block, size_t old_size, size_t new_size
     return moved;
 }
 
-static int64_t now_ms(clockid_t clock) {
+static int64_t now_us(clockid_t clock) {
     struct timespec time;
     if (clock_gettime(clock, &time) != 0) return 0;
-    return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+    return (int64_t)time.tv_sec * 1000000 + time.tv_nsec / 1000;
 }
 
+static int64_t now_ms(clockid_t clock) {
+    return now_us(clock) / 1000;
+}
+
+int64_t sandbox_cpu_ms(const sandbox *self) {
+    return now_ms(CLOCK_PROCESS_CPUTIME_ID) - self->cpu_start_ms;
+}
+
+/// Cheap until a millisecond has passed since the last look.
 static void look_at_limits(sandbox *self) {
     if (self->stop != NULL) return;
     if (self->instructions > self->limits.instructions) self->stop = "took too many instructions";
-    else if (now_ms(CLOCK_PROCESS_CPUTIME_ID) - self->cpu_start_ms > self->limits.cpu_ms)
-        self->stop = "took too much processor time";
-    else if (now_ms(CLOCK_MONOTONIC) - self->wall_start_ms > self->limits.wall_ms) self->stop = "took too long";
+    int64_t now = now_us(CLOCK_MONOTONIC);
+    if (self->stop != NULL || now < self->next_look_us) return;
+    self->next_look_us = now + 1000;
+    if (sandbox_cpu_ms(self) > self->limits.cpu_ms) self->stop = "took too much processor time";
+    else if (now / 1000 - self->wall_start_ms > self->limits.wall_ms) self->stop = "took too long";
+    else if (self->look != NULL) self->look(self);
 }
 
 static void on_count(lua_State *L, lua_Debug *activation) {
@@ -62,20 +74,28 @@ sandbox *sandbox_of(lua_State *L) {
     return self;
 }
 
+int sandbox_stop_now(lua_State *L) {
+    lua_sethook(L, on_count, LUA_MASKCOUNT, 1);
+    if (lua_isyieldable(L)) return lua_yield(L, 0);
+    return luaL_error(L, "the script %s", sandbox_of(L)->stop);
+}
+
 int sandbox_stop_if_due(lua_State *L) {
     sandbox *self = sandbox_of(L);
     look_at_limits(self);
-    if (self->stop == NULL) return -1;
-    if (lua_isyieldable(L)) return lua_yield(L, 0);
-    return luaL_error(L, "the script %s", self->stop);
+    return self->stop == NULL ? -1 : sandbox_stop_now(L);
+}
+
+void sandbox_watch(sandbox *self, lua_State *thread) {
+    lua_sethook(thread, on_count, LUA_MASKCOUNT, self->stop == NULL ? HOOK_STEP : 1);
 }
 
 static int open_libraries(lua_State *L) {
-    libraries_open(L);
+    libraries_open(L, lua_toboolean(L, 1));
     return 0;
 }
 
-bool sandbox_open(sandbox *self, sandbox_limits limits) {
+bool sandbox_open(sandbox *self, sandbox_limits limits, bool is_pure) {
     memset(self, 0, sizeof *self);
     self->limits = limits;
     self->output = buffer_make((size_t)limits.output_bytes);
@@ -83,14 +103,46 @@ bool sandbox_open(sandbox *self, sandbox_limits limits) {
     if (self->state == NULL) return false;
     memcpy(lua_getextraspace(self->state), &self, sizeof self);
     lua_pushcfunction(self->state, open_libraries);
-    if (lua_pcall(self->state, 0, 0, 0) != LUA_OK) return false;
-    lua_sethook(self->state, on_count, LUA_MASKCOUNT, HOOK_STEP);
+    lua_pushboolean(self->state, is_pure);
+    if (lua_pcall(self->state, 1, 0, 0) != LUA_OK) return false;
     self->memory_is_limited = true;
+    sandbox_begin(self, limits);
     return true;
 }
 
-/// The line that is being run, or the nearest one below it on the stack.
-static int current_line(lua_State *L) {
+void sandbox_close(sandbox *self) {
+    if (self->state != NULL) lua_close(self->state);
+    self->state = NULL;
+    buffer_free(&self->output);
+}
+
+void sandbox_begin(sandbox *self, sandbox_limits limits) {
+    limits.memory_bytes = self->limits.memory_bytes;
+    limits.output_bytes = self->limits.output_bytes;
+    self->limits = limits;
+    self->instructions = 0;
+    self->calls = 0;
+    self->coroutine_depth = 0;
+    self->stop = NULL;
+    self->next_look_us = 0;
+    buffer_clear(&self->output);
+    self->output_was_cut = false;
+    self->cpu_start_ms = now_ms(CLOCK_PROCESS_CPUTIME_ID);
+    self->wall_start_ms = now_ms(CLOCK_MONOTONIC);
+    sandbox_watch(self, self->state);
+}
+
+void sandbox_print(sandbox *self, const char *text, size_t count) {
+    if (self->output_was_cut) return;
+    size_t room = self->output.limit - self->output.count;
+    if (count > room) {
+        self->output_was_cut = true;
+        count = room;
+    }
+    buffer_append(&self->output, text, count);
+}
+
+int sandbox_line(lua_State *L) {
     lua_Debug activation;
     for (int level = 0; lua_getstack(L, level, &activation) != 0; level++) {
         if (lua_getinfo(L, "l", &activation) != 0 && activation.currentline > 0) return activation.currentline;
@@ -111,7 +163,7 @@ static const char *without_place(const char *message, const char *chunk_name, in
 
 static void describe_failure(lua_State *L, int status, const char *chunk_name, sandbox_outcome *outcome) {
     outcome->kind = status == LUA_ERRSYNTAX ? "syntax" : "runtime";
-    outcome->line = current_line(L);
+    outcome->line = sandbox_line(L);
     const char *message = "it raised a value that is no text";
     char written[64];
     if (lua_type(L, -1) == LUA_TSTRING) message = without_place(lua_tostring(L, -1), chunk_name, &outcome->line);
@@ -129,19 +181,20 @@ static void describe_memory(const sandbox *self, sandbox_outcome *outcome) {
              (long long)(self->limits.memory_bytes >> 10));
 }
 
-static void describe(const sandbox *self, lua_State *L, int status, const char *chunk_name, sandbox_outcome *outcome) {
+void sandbox_describe(const sandbox *self, lua_State *L, int status, const char *chunk_name,
+                      sandbox_outcome *outcome) {
     outcome->kind = NULL;
     outcome->line = 0;
     if (self->stop != NULL) {
         outcome->kind = "limit";
-        outcome->line = current_line(L);
+        outcome->line = sandbox_line(L);
         snprintf(outcome->message, sizeof outcome->message, "the script %s", self->stop);
         return;
     }
     if (status == LUA_OK) return;
     if (status == LUA_YIELD) {
         outcome->kind = "runtime";
-        outcome->line = current_line(L);
+        outcome->line = sandbox_line(L);
         snprintf(outcome->message, sizeof outcome->message, "attempt to yield from outside a coroutine");
         return;
     }
@@ -161,23 +214,23 @@ static int prepare(lua_State *L) {
     return 2;
 }
 
-void sandbox_run(sandbox *self, const char *source, size_t count, const char *chunk_name, sandbox_outcome *outcome) {
+lua_State *sandbox_load(sandbox *self, const char *source, size_t count, const char *chunk_name, int *status) {
     lua_State *L = self->state;
-    self->cpu_start_ms = now_ms(CLOCK_PROCESS_CPUTIME_ID);
-    self->wall_start_ms = now_ms(CLOCK_MONOTONIC);
     lua_pushcfunction(L, prepare);
     lua_pushlightuserdata(L, (void *)source);
     lua_pushinteger(L, (lua_Integer)count);
     lua_pushlightuserdata(L, (void *)chunk_name);
-    int status = lua_pcall(L, 3, 2, 0);
-    if (status != LUA_OK) {
-        describe(self, L, status, chunk_name, outcome);
-        return;
-    }
+    *status = lua_pcall(L, 3, 2, 0);
+    if (*status != LUA_OK) return NULL;
     // stack: coroutine, status of loading
-    lua_State *coroutine = lua_tothread(L, -2);
-    status = (int)lua_tointeger(L, -1);
-    int results;
-    if (status == LUA_OK) status = lua_resume(coroutine, L, 0, &results);
-    describe(self, coroutine, status, chunk_name, outcome);
+    *status = (int)lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    return lua_tothread(L, -1);
+}
+
+void sandbox_run(sandbox *self, const char *source, size_t count, const char *chunk_name, sandbox_outcome *outcome) {
+    int status, results;
+    lua_State *coroutine = sandbox_load(self, source, count, chunk_name, &status);
+    if (coroutine != NULL && status == LUA_OK) status = lua_resume(coroutine, self->state, 0, &results);
+    sandbox_describe(self, coroutine != NULL ? coroutine : self->state, status, chunk_name, outcome);
 }

@@ -26,6 +26,7 @@ static const int allowed[] = {
     SYS_munmap,       SYS_mremap,         SYS_brk,           SYS_madvise,      SYS_futex,
     SYS_clock_gettime, SYS_gettimeofday,  SYS_getrandom,     SYS_setitimer,    SYS_rt_sigprocmask,
     SYS_rt_sigaction, SYS_rt_sigreturn,   SYS_restart_syscall, SYS_exit,       SYS_exit_group,
+    SYS_ppoll,
 };
 
 enum { ALLOWED_COUNT = sizeof allowed / sizeof allowed[0], PROGRAM_MOST = 32 + 2 * ALLOWED_COUNT };
@@ -89,6 +90,7 @@ bool confine_system_calls(void) {
     check_architecture(&filter);
     allow_on_channel(&filter, SYS_read);
     allow_on_channel(&filter, SYS_write);
+    allow_on_channel(&filter, SYS_recvfrom);
     allow_plain_memory(&filter);
     for (int i = 0; i < ALLOWED_COUNT; i++) allow(&filter, allowed[i]);
     answer(&filter, SECCOMP_RET_ERRNO | EPERM);

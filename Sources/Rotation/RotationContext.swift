@@ -17,7 +17,7 @@ package struct RotationContext: Sendable {
     /// Signs proofs.
     package let signer: any ProofSigner
     /// Who acts, for the records: the peer's user and process.
-    package let actor: String
+    package var actor: String
     /// Host and process id, for the lease.
     package let holder: String
     /// The time of day.
@@ -49,6 +49,16 @@ package struct RotationContext: Sendable {
     }
 }
 
+extension RotationContext {
+    /// The same on a database that is waited for by whoever has ``Patience``.
+    var patient: RotationContext {
+        guard engine.mayComeBack, !(engine is PatientEngine) else { return self }
+        return RotationContext(
+            control: ControlStore(engine: PatientEngine(engine)), cores: cores, providers: providers, memory: memory,
+            signer: signer, actor: actor, holder: holder, now: now, reached: reached, logger: logger)
+    }
+}
+
 /// Signs the proof of a rotation with a key outside of the rotated hierarchy.
 package protocol ProofSigner: Sendable {
     /// The algorithm and the public key, as `ed25519:` and base64.
@@ -58,6 +68,9 @@ package protocol ProofSigner: Sendable {
     ///
     /// - Throws: A ``CodedError`` where the key cannot be used.
     func sign(_ message: Bytes) throws -> String
+
+    /// Whether a signature in base64 is that of the key with this identity over the bytes.
+    func isSignature(_ signature: String, of message: Bytes, by identity: String) -> Bool
 }
 
 /// The node's journal, shared by everything that works on the instance.
@@ -91,6 +104,20 @@ package actor NodeMemory {
             $0.epoch = epoch
         }
     }
+
+    /// Remembers how far the audit log has come.
+    ///
+    /// - Throws: ``ControlStoreError`` where the journal cannot be written.
+    package func remember(audit head: AuditHead) throws {
+        try journal.update { entry in
+            if head.number > entry.audit?.number ?? 0 { entry.audit = head }
+        }
+    }
+
+    /// Changes what the node remembers.
+    ///
+    /// - Throws: ``ControlStoreError`` where the journal cannot be written.
+    package func update(_ change: @Sendable (inout NodeJournal.Entry) -> Void) throws { try journal.update(change) }
 
     /// Refuses a database that is another one, or older, than the node has seen.
     ///

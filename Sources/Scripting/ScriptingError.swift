@@ -12,6 +12,12 @@ package struct ScriptingError: Error, Sendable {
         case callerConfigurationInvalid
         /// The script wanted more time or memory than it may have; a retry cannot help.
         case callerLimitExceeded
+        /// Somebody stopped the script.
+        case callerInterrupted
+        /// The session runs a script already, or is closed.
+        case callerBusy
+        /// The worker of a session went away or had to be killed, and the session's variables with it; a retry begins anew.
+        case internalWorkerLost
         /// The program that runs Lua is not there or cannot be started; a retry helps after a remedy.
         case internalWorkerMissing
         /// The program that runs Lua crashed or broke its protocol; a retry may help.

@@ -10,6 +10,9 @@ package protocol StorageEngine: Sendable {
     /// How windows are best divided.
     var tuning: BatchTuning { get }
 
+    /// Whether it is a server that may come back by itself after it was lost.
+    var mayComeBack: Bool { get }
+
     /// Where bytes of overwritten values may remain on this engine, in words, for the proof.
     var placesOfOldBytes: [String] { get }
 
@@ -47,6 +50,11 @@ package protocol StorageEngine: Sendable {
 
     /// Gives back connections and files.
     func close() async
+}
+
+extension StorageEngine {
+    /// A file does not.
+    package var mayComeBack: Bool { false }
 }
 
 /// A connection inside a transaction or a consistent view; must not leave the closure it was given to.
@@ -105,8 +113,9 @@ package protocol StorageSession {
     /// Replaces values, each only if the old one still stands there byte for byte and the predicate still picks the row.
     ///
     /// - Returns: For each swap, in order, whether the row was written.
-    /// - Throws: ``StorageError`` with `storeValueAltered` where ``ColumnTarget/readsBack`` finds another value.
-    func swap(_ swaps: [Swap], in target: ColumnTarget) throws -> [Bool]
+    /// - Throws: ``StorageError`` with `storeValueAltered` where ``ColumnTarget/readsBack`` finds another value, or
+    ///   `storeRowLocked`.
+    func swap(_ swaps: [Swap], in target: ColumnTarget, _ lockedRows: LockedRows) throws -> [Bool]
 
     /// Installs the fence of a column, or replaces it: a trigger that refuses, where the value changes, whatever the
     /// rows of the control table `fences` for this column do not admit.
@@ -114,6 +123,21 @@ package protocol StorageSession {
 
     /// Removes the fence of a column.
     func removeFence(_ fence: Fence) throws
+}
+
+/// What becomes of a row that another transaction has locked.
+package enum LockedRows: Sendable {
+    /// It is waited for briefly, then the whole batch fails.
+    case awaited
+    /// It is passed over and counts as not written, where the engine locks single rows.
+    case skipped
+}
+
+extension StorageSession {
+    /// Replaces values as ``swap(_:in:_:)`` does, and waits for rows that are locked.
+    package func swap(_ swaps: [Swap], in target: ColumnTarget) throws -> [Bool] {
+        try swap(swaps, in: target, .awaited)
+    }
 }
 
 /// Types of the control schema's columns.

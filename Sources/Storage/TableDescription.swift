@@ -71,12 +71,15 @@ package struct ColumnDescription: Hashable, Sendable {
     package let maximumLength: Int?
     /// Whether the engine computes it.
     package let isGenerated: Bool
+    /// Whether the engine takes nothing but JSON, so that a sealed value stands in it as a JSON string.
+    package let holdsDocuments: Bool
 
     /// Makes a description.
     package init(
         name: String, declaredType: String, kind: Kind, isNullable: Bool, maximumLength: Int? = nil,
-        isGenerated: Bool = false
+        isGenerated: Bool = false, holdsDocuments: Bool = false
     ) {
+        self.holdsDocuments = holdsDocuments
         self.name = name
         self.declaredType = declaredType
         self.kind = kind

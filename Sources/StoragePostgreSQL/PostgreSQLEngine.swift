@@ -17,6 +17,9 @@ package final class PostgreSQLEngine: StorageEngine {
         windowRows: 10_000, batchesPerWindow: 10, isStrided: true, interleavedWindows: 4, writers: 2
     )
 
+    /// A server is restarted, or another one takes its place.
+    package var mayComeBack: Bool { true }
+
     /// An update leaves the old version of its row where it was.
     package let placesOfOldBytes = [
         "dead rows of the table until VACUUM has overwritten or returned their pages",

@@ -4,7 +4,7 @@ internal import PluginKit
 internal import Storage
 
 extension SQLiteSession {
-    func swap(_ swaps: [Swap], in target: ColumnTarget) throws -> [Bool] {
+    func swap(_ swaps: [Swap], in target: ColumnTarget, _ lockedRows: LockedRows) throws -> [Bool] {
         let shape = try shape(of: target)
         guard try FenceMarks(of: shape, in: self)?.admit(swaps) ?? false else { return try write(swaps, shape) }
         return try withoutTriggers { try write(swaps, shape) }

@@ -19,6 +19,7 @@ struct Keyturn: AsyncParsableCommand {
             InitCommand.self, PlanCommand.self, RotateCommand.self, AdoptCommand.self, ConvertCommand.self,
             RewrapCommand.self, VerifyCommand.self,
             StatusCommand.self, RunsCommand.self, RunCommand.self, KeyringCommand.self, RootCommand.self,
+            CallEntryCommand.self, ReferenceCommand.self,
             ScheduleCommand.self, SealCommand.self, OpenCommand.self, RecoverCommand.self, VersionCommand.self,
         ]
     )

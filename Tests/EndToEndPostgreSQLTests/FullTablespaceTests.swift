@@ -8,7 +8,7 @@ extension EndToEndPostgreSQL {
     @Suite struct FullTablespaceTests {
         @Test(.enabled(if: SmallDisk.canBeMounted, "mounting a tmpfs is not allowed here"))
         func aFullDiskStopsTheRunAndLosesNothing() async throws {
-            let disk = try SmallDisk(bytes: 12 << 20)
+            let disk = try SmallDisk(bytes: 12 << 20, owner: "postgres")
             let cluster = try PostgreSQLCluster()
             defer {
                 cluster.dispose()
@@ -40,32 +40,41 @@ extension EndToEndPostgreSQL {
                 try await vault.finish("once there was room")
             }
         }
-    }
-}
 
-/// A file system in memory that belongs to the server's user.
-private struct SmallDisk {
-    let path: String
-
-    /// Whether this process may mount anything and give it to the server.
-    static let canBeMounted: Bool = {
-        guard let disk = try? SmallDisk(bytes: 1 << 16) else { return false }
-        disk.unmount()
-        return true
-    }()
-
-    init(bytes: Int) throws {
-        path = FileManager.default.temporaryDirectory.appending(path: "keyturn-space-\(UUID().uuidString)").path
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-        guard mount("tmpfs", path, "tmpfs", 0, "size=\(bytes)") == 0 else {
-            try FileManager.default.removeItem(atPath: path)
-            throw CocoaError(.fileWriteNoPermission)
+        /// The server itself stops where its write-ahead log cannot grow; the run waits for it, then can be resumed.
+        @Test(.enabled(if: SmallDisk.canBeMounted, "mounting a tmpfs is not allowed here"))
+        func aFullWriteAheadLogStopsTheServerAndLosesNothing() async throws {
+            let disk = try SmallDisk(bytes: 48 << 20, owner: "postgres")
+            let cluster = try PostgreSQLCluster(
+                settings: ["min_wal_size = 2MB", "max_wal_size = 24MB", "checkpoint_timeout = 1h"],
+                walDirectory: disk.path + "/wal")
+            defer {
+                cluster.dispose()
+                disk.unmount()
+            }
+            try await withServerInstance(in: cluster) { server in
+                let vault = try await ServerVault.made(rows: 3000, on: server)
+                let process = try vault.sandbox.start(
+                    "rotate", "vault", "--yes", "--rows-per-second", "300", "-o", "json")
+                try await server.waitForRows(of: 2)
+                try disk.fill()
+                // Whatever else is written ends it soon; the rotation alone would take a while to.
+                await #expect(throws: ApplicationError.self) {
+                    while true {
+                        try await server.application.runAside(
+                            "CREATE TABLE IF NOT EXISTS noise (t text); INSERT INTO noise SELECT repeat('x', 500) FROM generate_series(1, 4000)"
+                        )
+                    }
+                }
+                try disk.empty()
+                try? cluster.stop()
+                try cluster.start()
+                let output = try await process.wait()
+                let again = ServerVault(server: try server.reconnected(), plaintexts: vault.plaintexts)
+                #expect(output.exitCode == 0, "it has waited for the server: \(output)")
+                try await again.expectNothingLost("the log was full")
+                try await again.finish("the log has room again")
+            }
         }
-        if let owner = getpwnam("postgres") { chown(path, owner.pointee.pw_uid, owner.pointee.pw_gid) }
-    }
-
-    func unmount() {
-        umount(path)
-        try? FileManager.default.removeItem(atPath: path)
     }
 }

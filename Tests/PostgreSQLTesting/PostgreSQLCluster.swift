@@ -30,6 +30,14 @@ package final class PostgreSQLCluster: Sendable {
             .first { FileManager.default.isExecutableFile(atPath: $0 + "/initdb") }
     }()
 
+    /// The path of one of the server's programs.
+    ///
+    /// - Throws: ``ClusterFailure`` where PostgreSQL is not installed.
+    package static func program(_ name: String) throws -> String {
+        guard let programs else { throw ClusterFailure(description: obstacle ?? "") }
+        return "\(programs)/\(name)"
+    }
+
     /// The cluster that the tests of a process share, made when first asked for.
     package static func shared() async throws -> PostgreSQLCluster { try await sharedTask.value }
 
@@ -37,9 +45,11 @@ package final class PostgreSQLCluster: Sendable {
 
     /// Makes a cluster and starts its server.
     ///
-    /// - Parameter settings: Lines for its `postgresql.conf`.
+    /// - Parameters:
+    ///   - settings: Lines for its `postgresql.conf`.
+    ///   - walDirectory: Where its write-ahead log is to lie, in segments of 1 MiB; nil for its own directory.
     /// - Throws: ``ClusterFailure`` with what its programs said.
-    package init(settings: [String] = []) throws {
+    package init(settings: [String] = [], walDirectory: String? = nil) throws {
         guard let programs = Self.programs else { throw ClusterFailure(description: Self.obstacle ?? "") }
         let process = Process()
         let (input, output) = (Pipe(), Pipe())
@@ -47,7 +57,9 @@ package final class PostgreSQLCluster: Sendable {
         let isRoot = getuid() == 0
         process.executableURL = URL(filePath: isRoot ? "/usr/sbin/runuser" : "/bin/sh")
         process.arguments =
-            (isRoot ? ["-u", "postgres", "--", "/bin/sh"] : []) + ["-c", Self.script, "sh", programs] + settings
+            (isRoot ? ["-u", "postgres", "--", "/bin/sh"] : []) + [
+                "-c", Self.script, "sh", programs, walDirectory ?? "",
+            ] + settings
         process.currentDirectoryURL = URL(filePath: "/")
         process.environment = ["PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"]
         process.standardInput = input
@@ -84,6 +96,21 @@ package final class PostgreSQLCluster: Sendable {
     /// - Throws: ``ClusterFailure``.
     package func start() throws { try tell("start") }
 
+    /// Makes a second server that follows this one, and starts it.
+    ///
+    /// - Throws: ``ClusterFailure``.
+    package func addStandby() throws { try tell("standby") }
+
+    /// Holds the second server back: it hears nothing more of what is committed here.
+    ///
+    /// - Throws: ``ClusterFailure``.
+    package func detachStandby() throws { try tell("detach") }
+
+    /// Makes the second server one of its own, which takes writes.
+    ///
+    /// - Throws: ``ClusterFailure``.
+    package func promoteStandby() throws { try tell("promote") }
+
     /// Stops the server and removes its directory.
     package func dispose() {
         keeper.withLock { keeper in
@@ -96,6 +123,14 @@ package final class PostgreSQLCluster: Sendable {
     package func url(database: String, user: String = "postgres") -> String {
         "host='\(directory)' dbname='\(database)' user='\(user)'"
     }
+
+    /// A connection string in the form of a URL that finds whichever of the two servers takes writes.
+    package func failoverURL(database: String) -> String {
+        "postgresql://postgres@/\(database)?host=\(directory),\(directory)&port=5432,5433&target_session_attrs=read-write"
+    }
+
+    /// A connection string for the second server.
+    package func standbyURL(database: String) -> String { "\(url(database: database)) port=5433" }
 
     private func tell(_ word: String) throws {
         try keeper.withLock { keeper in
@@ -115,9 +150,12 @@ package final class PostgreSQLCluster: Sendable {
     private static let script = #"""
         trap '' INT TERM HUP
         bin=$1; shift
+        wal=$1; shift
         dir=$(mktemp -d /tmp/keyturn-pg-XXXXXX) || exit 1
-        trap '"$bin/pg_ctl" -D "$dir/data" -m immediate -w stop >/dev/null 2>&1; rm -rf "$dir"' EXIT
-        "$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 -N >"$dir/log" 2>&1 \
+        stop() { "$bin/pg_ctl" -D "$dir/$1" -m immediate -w stop >/dev/null 2>&1; }
+        trap 'stop standby; stop data; rm -rf "$dir"' EXIT
+        "$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 -N \
+            ${wal:+-X "$wal" --wal-segsize=1} >"$dir/log" 2>&1 \
             || { cat "$dir/log"; exit 1; }
         {
             echo "listen_addresses = ''"
@@ -129,13 +167,26 @@ package final class PostgreSQLCluster: Sendable {
             echo "autovacuum = off"
             for line in "$@"; do echo "$line"; done
         } >>"$dir/data/postgresql.conf"
+        standby() {
+            "$bin/pg_basebackup" -D "$dir/standby" -h "$dir" -p 5432 -U postgres -R -c fast >>"$dir/log" 2>&1 || return
+            echo "port = 5433" >>"$dir/standby/postgresql.conf"
+            "$bin/pg_ctl" -D "$dir/standby" -l "$dir/standby.log" -w start >/dev/null 2>&1 </dev/null
+        }
+        detach() {
+            echo "primary_conninfo = ''" >>"$dir/standby/postgresql.auto.conf"
+            "$bin/pg_ctl" -D "$dir/standby" -m fast -w stop >/dev/null 2>&1
+            "$bin/pg_ctl" -D "$dir/standby" -l "$dir/standby.log" -w start >/dev/null 2>&1 </dev/null
+        }
         start() { "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w start >/dev/null 2>&1 </dev/null; }
         start || { cat "$dir/log"; exit 1; }
         printf '%s\nready\n' "$dir"
         while read -r word; do
             case $word in
-                stop) "$bin/pg_ctl" -D "$dir/data" -m immediate -w stop >/dev/null 2>&1 ;;
+                stop) stop data ;;
                 start) start ;;
+                standby) standby ;;
+                detach) detach ;;
+                promote) "$bin/pg_ctl" -D "$dir/standby" -w promote >/dev/null 2>&1 ;;
                 restart) "$bin/pg_ctl" -D "$dir/data" -m fast -w stop >/dev/null 2>&1 && start ;;
             esac && echo done || echo failed done
         done

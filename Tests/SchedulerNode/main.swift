@@ -35,10 +35,10 @@ let engine: any StorageEngine =
         try await PostgreSQLEngine(url: String(database.dropFirst(11)))
     }
 let control = ControlStore(engine: engine)
-var declarations: [ScheduleDeclaration] = []
+var declarations: [ScheduleTerms] = []
 for index in 0..<count {
     let phase = distance / count * index
-    var declaration = ScheduleDeclaration(
+    var declaration = ScheduleTerms(
         name: try Name("s\(index)"), timing: .every(distance, phase: phase), zone: "UTC")
     declaration.action = .verify
     declarations.append(declaration)

@@ -54,15 +54,14 @@ struct Fleet {
         for index in nodes.indices { nodes[index] = try start(index) }
         defer { for node in nodes.compactMap(\.self) { kill(node.processIdentifier, SIGKILL) } }
         let clock = ContinuousClock()
-        let (begin, end) = (clock.now, clock.now + length)
-        // Blows are spread over the first nine tenths; the rest is for what is left to be done.
-        let blows = kills + stops + cuts
+        let end = clock.now + length
         var order =
             Array(repeating: 0, count: kills) + Array(repeating: 1, count: stops) + Array(repeating: 2, count: cuts)
         order.shuffle(using: &random)
-        for (number, blow) in order.enumerated() {
-            let moment = begin + length * 9 / 10 / blows * (number + 1)
-            if moment > clock.now { try await clock.sleep(until: moment) }
+        // Between two blows there is some peace, in which there must be progress; a blow may take as long as a take-over does.
+        let peace = min(.seconds(4), length / 2 / order.count)
+        for blow in order {
+            try await clock.sleep(for: peace)
             switch blow {
             case 0: try await killOne()
             case 1: try await stopOne()
@@ -70,10 +69,11 @@ struct Fleet {
             }
         }
         if end > clock.now { try await clock.sleep(until: end) }
+        let last = clock.now + .seconds(90)
         // Whatever was due until now is let come to its end.
         let due = try await control.read { try $0.currentTime() }
         until = due
-        while clock.now < end + .seconds(60), try await !check().faults.isEmpty {
+        while clock.now < last, try await !check().faults.isEmpty {
             try await clock.sleep(for: .seconds(1))
         }
     }
@@ -136,7 +136,7 @@ struct Fleet {
         node.waitUntilExit()
         toll.kills += 1
         nodes[index] = nil
-        if before?.node == "node-\(index)", Bool.random(using: &random) {
+        if before?.node == "node-\(index)", Int.random(in: 0..<5, using: &random) == 0 {
             try await awaitTakeOver(from: before?.epoch ?? 0)
         }
         nodes[index] = try start(index)

@@ -25,9 +25,9 @@ struct SoakTests {
                 ControlStore(engine: engine))
             let isLong = seconds >= 300
             try await fleet.run(
-                for: .seconds(seconds), kills: isLong ? max(30, seconds / 9) : 3,
-                stops: isLong ? max(10, seconds / 30) : 1,
-                cuts: isLong ? 10 : 2)
+                for: .seconds(seconds), kills: isLong ? 31 : 3,
+                stops: isLong ? 11 : 1,
+                cuts: isLong ? 6 : 2)
             let finding = try await fleet.check()
             #expect(finding.faults.isEmpty, "\(finding.faults.prefix(10))")
             if isLong {

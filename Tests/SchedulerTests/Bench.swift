@@ -98,14 +98,14 @@ final class Bench: Sendable {
 
     /// A scheduler as a daemon makes it when it starts; time in the tests passes in leaps, so leases are long.
     func scheduler(
-        _ declarations: ScheduleDeclaration..., node: String = "node", functions: (any ScheduleFunctions)? = nil,
+        _ declarations: ScheduleTerms..., node: String = "node", functions: (any ScheduleFunctions)? = nil,
         comparesClocks: Bool = false, zones: (@Sendable () throws -> ZoneDatabase)? = nil
     ) -> Scheduler {
         scheduler(all: declarations, node: node, functions: functions, comparesClocks: comparesClocks, zones: zones)
     }
 
     func scheduler(
-        all declarations: [ScheduleDeclaration], node: String = "node", functions: (any ScheduleFunctions)? = nil,
+        all declarations: [ScheduleTerms], node: String = "node", functions: (any ScheduleFunctions)? = nil,
         comparesClocks: Bool = false, zones: (@Sendable () throws -> ZoneDatabase)? = nil
     ) -> Scheduler {
         var setting = Scheduler.Setting(instance: "test", node: node, holder: node)
@@ -158,9 +158,9 @@ final class Bench: Sendable {
 
 /// A schedule that verifies, which needs no key.
 func declaration(
-    _ name: String, cron: String, zone: String = "UTC", _ change: (inout ScheduleDeclaration) -> Void = { _ in }
-) throws -> ScheduleDeclaration {
-    var declaration = ScheduleDeclaration(name: try Name(name), timing: .cron(cron), zone: zone)
+    _ name: String, cron: String, zone: String = "UTC", _ change: (inout ScheduleTerms) -> Void = { _ in }
+) throws -> ScheduleTerms {
+    var declaration = ScheduleTerms(name: try Name(name), timing: .cron(cron), zone: zone)
     declaration.action = .verify
     change(&declaration)
     return declaration

@@ -69,9 +69,9 @@ struct FunctionTests {
     }
 
     private func asking(
-        _ timing: ScheduleDeclaration.Timing, _ change: (inout ScheduleDeclaration) -> Void = { _ in }
-    ) throws -> ScheduleDeclaration {
-        var declaration = ScheduleDeclaration(name: try Name("asks"), timing: timing, zone: "UTC")
+        _ timing: ScheduleTerms.Timing, _ change: (inout ScheduleTerms) -> Void = { _ in }
+    ) throws -> ScheduleTerms {
+        var declaration = ScheduleTerms(name: try Name("asks"), timing: timing, zone: "UTC")
         declaration.keyring = try Name("main")
         change(&declaration)
         return declaration

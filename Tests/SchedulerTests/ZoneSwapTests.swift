@@ -31,7 +31,7 @@ private final class ShiftingZones: ZoneSource {
 }
 
 struct ZoneSwapTests {
-    private func daily() throws -> ScheduleDeclaration {
+    private func daily() throws -> ScheduleTerms {
         try declaration("daily", cron: "0 3 * * *", zone: "Test/Place")
     }
 

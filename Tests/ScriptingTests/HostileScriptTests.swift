@@ -43,8 +43,9 @@ struct HostileScript: CustomTestStringConvertible, Sendable {
             "pcall(function() return setmetatable({}, {__index = function() while true do end end}).x end)",
             .callerLimitExceeded),
         .init("a loop of tail calls", "local function f() return f() end f()", .callerLimitExceeded),
-        .init("a pattern that backtracks", "('a'):rep(3000):find('.-.-.-.-b$')", .callerLimitExceeded),
-        .init("a pattern with many stars", "('a'):rep(30):find(('a*'):rep(12) .. 'b')", .callerLimitExceeded),
+        .init(
+            "patterns that backtrack", "while true do pcall(string.find, ('a'):rep(3000), '.-.-.-.-b$') end",
+            .callerLimitExceeded),
         .init(
             "a chain of __call",
             "local f = print for i = 1, 100000 do f = setmetatable({}, {__call = f}) end while true do pcall(f) end",
@@ -78,7 +79,7 @@ struct HostileScript: CustomTestStringConvertible, Sendable {
             .callerScriptMalformed, says: "overflow"),
         .init(
             "a million coroutines", "local t = {} for i = 1, 1e6 do t[i] = coroutine.create(print) end",
-            .callerLimitExceeded, says: "KiB of memory"),
+            .callerScriptMalformed, says: "1000 coroutines"),
         .init("moving without end", "table.move({}, 1, math.maxinteger - 1, 2)", .callerScriptMalformed, says: "range"),
         .init("unpacking without end", "table.unpack({}, 1, 1e7)", .callerScriptMalformed, says: "range"),
         .init("joining without end", "table.concat({}, '', 1, 1e9)", .callerScriptMalformed, says: "range"),
@@ -95,12 +96,15 @@ struct HostileScript: CustomTestStringConvertible, Sendable {
         .init(
             "nested parentheses", "local x = " + String(repeating: "(", count: 100_000), .callerScriptMalformed,
             says: "overflow"),
+        .init(
+            "a pattern with many stars", "('a'):rep(30):find(('a*'):rep(12) .. 'b')", .callerScriptMalformed,
+            says: "10000000 steps"),
         .init("33 captures", "('x'):rep(99):find(('(x)'):rep(33))", .callerScriptMalformed, says: "captures"),
         .init(
-            "a chain of 20,000 closes",
+            "a chain of closes",
             """
             local last = coroutine.create(function() end)
-            for i = 1, 20000 do
+            for i = 1, 900 do
               local next = last
               last = coroutine.create(function()
                 local x <close> = setmetatable({}, {__close = function() coroutine.close(next) end})
@@ -179,10 +183,13 @@ struct HostileScriptTests {
 
     @Test func theWorkerIsKilledFromOutside() async throws {
         // With more processor time than time, nothing inside stops a loop in C.
-        let limits = WorkerLimits(processorTime: .seconds(30), time: .milliseconds(300))
-        let error = try #require(try await loadError("('a'):rep(3000):find('.-.-.-.-b$')", limits: limits))
+        let limits = WorkerLimits(processorTime: .seconds(60), time: .seconds(3))
+        let chain = "local f = print for i = 1, 200000 do f = setmetatable({}, {__call = f}) end f()"
+        let error = try #require(try await loadError(chain, limits: limits))
         #expect(error.code == .callerLimitExceeded)
-        #expect(error.message.contains("was killed"), "\(error.message)")
+        // A loaded machine may use up the time before the chain is called.
+        let says = error.message.contains("was killed") || error.message.contains("took too long")
+        #expect(says, "\(error.message)")
     }
 
     @Test func manyWorkersAtOnceDoNotDisturbEachOther() async throws {

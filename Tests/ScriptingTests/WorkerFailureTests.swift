@@ -61,7 +61,7 @@ struct WorkerFailureTests {
             return Int(state >> 33)
         }
         let request: FrameValue = [
-            "kind": "configure", "source": "database 'sqlite:a.db'", "chunkname": "keyturn.lua",
+            "kind": "configure", "sources": ["keyturn.lua", "database 'sqlite:a.db'"],
             "limits": ["cpu_ms": 500, "wall_ms": 500, "memory_bytes": 8_000_000], "extra": [1, [.double(2.5), "x"]],
         ]
         let whole = try FrameEncoder().frame(request)

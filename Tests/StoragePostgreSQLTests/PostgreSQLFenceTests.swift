@@ -29,6 +29,30 @@ struct PostgreSQLFenceTests {
     }
 
     @Test
+    func fencesThatAreMadeAtOnceDoNotCollide() async throws {
+        try await withScratchPostgreSQL { database, engine in
+            try database.application.run("CREATE TABLE t (id int PRIMARY KEY, c text)")
+            for number in 1...6 { try database.application.run("CREATE TABLE t\(number) (id int PRIMARY KEY, c text)") }
+            try await engine.installFence()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for number in 1...6 {
+                    let path = ColumnPath(table: TableName(name: "t\(number)"), column: "c")
+                    let fence = Fence(columnID: Int64(number), target: ColumnTarget(path: path, key: ["id"]))
+                    group.addTask {
+                        let other = try await PostgreSQLEngine(url: database.url())
+                        for _ in 0..<3 { try await other.write { try $0.installFence(fence) } }
+                        await other.close()
+                    }
+                }
+                try await group.waitForAll()
+            }
+            let fences = try await database.application.runAside(
+                "SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'keyturn_fence_%'")
+            #expect(fences == [["14"]])
+        }
+    }
+
+    @Test
     func noTriggerAltersAValueBehindTheFence() async throws {
         try await withScratchPostgreSQL { database, engine in
             try database.application.run(

@@ -7,6 +7,29 @@ import Testing
 @Suite(.enabled(if: PostgreSQLCluster.isAvailable, "PostgreSQL is not installed"))
 struct PostgreSQLValueTests {
     @Test
+    func aLockedRowIsPassedOverAtOnceWhereAsked() async throws {
+        try await withScratchPostgreSQL { database, engine in
+            try database.application.run(
+                """
+                CREATE TABLE t (id int PRIMARY KEY, c text); INSERT INTO t SELECT i, 'v' || i FROM generate_series(1, 5) AS i
+                """)
+            try database.application.run("BEGIN; UPDATE t SET c = 'theirs' WHERE id IN (2, 4)")
+            let swaps = (1...6).map { Swap($0, "v\($0)", "new") }
+            let begun = ContinuousClock.now
+            let hits = try await engine.write { try $0.swap(swaps, in: .plain(), .skipped) }
+            #expect(ContinuousClock.now - begun < .seconds(5))
+            #expect(hits == [true, false, true, false, true, false])
+            try database.application.run("COMMIT")
+            let rows = try database.application.run("SELECT c FROM t ORDER BY id")
+            #expect(rows == [["new"], ["theirs"], ["new"], ["theirs"], ["new"]])
+            #expect(
+                try await engine.write { try $0.swap(swaps, in: .plain(), .skipped) } == [
+                    false, false, false, false, false, false,
+                ])
+        }
+    }
+
+    @Test
     func rowsThatAPolicyHidesAreAnErrorAndNotSilence() async throws {
         try await withScratchPostgreSQL { database, _ in
             try database.application.run(

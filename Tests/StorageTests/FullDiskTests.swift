@@ -3,6 +3,7 @@ import PluginKit
 import Storage
 import StorageSQLite
 import Testing
+import ToolTesting
 
 struct FullDiskTests {
     @Test(
@@ -36,31 +37,5 @@ struct FullDiskTests {
         }
         await engine.close()
         try ScratchDatabase.setJournalMode(mode, of: path)
-    }
-}
-
-/// A file system in memory that is soon full.
-private struct SmallDisk {
-    let path: String
-
-    /// Whether this process may mount anything.
-    static let canBeMounted: Bool = {
-        guard let disk = try? SmallDisk(bytes: 1 << 16) else { return false }
-        disk.unmount()
-        return true
-    }()
-
-    init(bytes: Int) throws {
-        path = FileManager.default.temporaryDirectory.appending(path: "keyturn-disk-\(UUID().uuidString)").path
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-        guard mount("tmpfs", path, "tmpfs", 0, "size=\(bytes)") == 0 else {
-            try FileManager.default.removeItem(atPath: path)
-            throw CocoaError(.fileWriteNoPermission)
-        }
-    }
-
-    func unmount() {
-        umount(path)
-        try? FileManager.default.removeItem(atPath: path)
     }
 }

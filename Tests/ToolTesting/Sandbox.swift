@@ -48,6 +48,11 @@ package final class Sandbox {
         try await start(arguments: arguments, input: input).wait()
     }
 
+    /// Starts any program in this folder.
+    package func program(_ path: String, _ arguments: [String]) throws -> RunningProgram {
+        try spawn(path, arguments, input: "", environment: [:])
+    }
+
     /// Runs a script of the tests with Python, which has `cryptography`.
     package func python(_ script: String, _ arguments: String..., input: String = "") async throws -> ProgramOutput {
         let file = BuiltProgram.folder("Tests/ToolTesting").appending(path: script).path

@@ -16,9 +16,20 @@ package struct Configuration: Hashable, Sendable {
     package var columns: [ColumnDeclaration]
     /// The key providers other than the built-in `local`.
     package var providers: [ProviderDeclaration]
-    /// The schedules, in the order of the file.
+    /// Who may do what; empty where the file declares no role.
+    package var roles: [RoleDeclaration] = []
+    /// The addresses that scripts may post to.
+    package var webhooks: [WebhookDeclaration] = []
+    /// The programs that scripts may run.
+    package var commands: [CommandDeclaration] = []
+    /// The dotted names that stand in the text outside of comments and quotes, such as `backups.create`: what its functions
+    /// could call.
+    package var mentions: Set<String> = []
+    /// The hooks, in the order in which they were declared.
+    package var hooks: [HookDeclaration] = []
+    /// The schedules, in the order in which they were declared.
     package var schedules: [ScheduleDeclaration] = []
-    /// What was declared but does nothing yet, in words: `hook "before"`.
+    /// What was declared but does nothing yet, in words: `schedule "quarterly"`.
     package var inactive: [String]
 
     /// Makes a configuration.
@@ -33,6 +44,57 @@ package struct Configuration: Hashable, Sendable {
         self.columns = columns
         self.providers = providers
         self.inactive = inactive
+    }
+}
+
+/// A `role "name" { … }`: who has it.
+package struct RoleDeclaration: Hashable, Sendable {
+    /// The role: `viewer`, `operator` or `server_admin`.
+    package var role: String
+    /// The users that have it, by name.
+    package var users: [String]
+    /// The groups whose members have it, by name.
+    package var groups: [String]
+
+    /// Makes a declaration.
+    package init(role: String, users: [String], groups: [String]) {
+        self.role = role
+        self.users = users
+        self.groups = groups
+    }
+}
+
+/// A `webhook "name" { … }`: an address that scripts may post to.
+package struct WebhookDeclaration: Hashable, Sendable {
+    /// Its name.
+    package var name: Name
+    /// Where it posts to; it may hold a secret and is never shown.
+    package var url: String
+    /// How long an answer may take.
+    package var timeout: Duration
+
+    /// Makes a declaration.
+    package init(name: Name, url: String, timeout: Duration) {
+        self.name = name
+        self.url = url
+        self.timeout = timeout
+    }
+}
+
+/// A `command "name" { … }`: a program that scripts may run.
+package struct CommandDeclaration: Hashable, Sendable {
+    /// Its name.
+    package var name: Name
+    /// The program, absolute, and its first arguments.
+    package var argv: [String]
+    /// How long it may take.
+    package var timeout: Duration
+
+    /// Makes a declaration.
+    package init(name: Name, argv: [String], timeout: Duration) {
+        self.name = name
+        self.argv = argv
+        self.timeout = timeout
     }
 }
 

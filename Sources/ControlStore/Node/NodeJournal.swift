@@ -18,6 +18,10 @@ package struct NodeJournal: Sendable {
         package var epoch: Int64
         /// The key versions that were destroyed, as hexadecimal ids.
         package var destroyed: [String]
+        /// The newest entry of the audit log that this node wrote or accepted; nil before the first.
+        package var audit: AuditHead?
+        /// Calls that were let through while the database could not be written; they join the audit log later.
+        package var pending: [PendingAudit]?
 
         /// Makes an entry.
         package init(node: String, instance: String, nonce: String, epoch: Int64, destroyed: [String] = []) {
@@ -79,6 +83,11 @@ package struct NodeJournal: Sendable {
     ///
     /// - Throws: ``ControlStoreError`` where the file cannot be read or written.
     package mutating func update(_ change: (inout Entry) -> Void) throws {
+        let descriptor = open(file.path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw Self.failed("open", file.path) }
+        defer { close(descriptor) }
+        // Another process of the node must not append between our reading and our writing.
+        guard flock(descriptor, LOCK_EX) == 0 else { throw Self.failed("lock", file.path) }
         entry = try Self(reading: file.path).entry
         var next = entry
         change(&next)

@@ -50,11 +50,16 @@ extension ControlSession {
 
     /// Makes sure, inside a writing transaction, that the lease is still ours.
     ///
-    /// - Throws: ``ControlStoreError`` with `storeLeaseLost`.
+    /// - Throws: ``ControlStoreError`` with `storeLeaseLost`, or `storeSetBack` where the database is older than what it
+    ///   has told before: the server failed over to one that had not heard everything.
     package func checkLease(_ lease: Lease) throws {
         let rows = try storage.query(
-            "SELECT epoch FROM \(control: "leases") WHERE name = 'engine' \(storage.sharedRowLock)"
+            """
+            SELECT epoch, (SELECT epoch FROM \(control: "instance")) FROM \(control: "leases") WHERE name = 'engine'
+            \(storage.sharedRowLock)
+            """
         )
+        if let row = rows.first { try refuse(try row.integer(1), olderThan: lease) }
         guard try rows.first?.integer(0) == lease.epoch else { throw leaseLost }
     }
 
@@ -65,7 +70,10 @@ extension ControlSession {
         let changed = try storage.execute(
             "UPDATE \(control: "leases") SET expires_at = \(expiry) WHERE name = 'engine' AND epoch = \(lease.epoch)"
         )
-        guard changed == 1 else { throw leaseLost }
+        guard changed == 1 else {
+            if let present = try instance() { try refuse(present.epoch, olderThan: lease) }
+            throw leaseLost
+        }
         return Lease(holder: lease.holder, node: lease.node, epoch: lease.epoch, expiresAt: expiry)
     }
 
@@ -75,6 +83,16 @@ extension ControlSession {
     package func release(_ lease: Lease, now: Timestamp) throws {
         try storage.execute(
             "UPDATE \(control: "leases") SET expires_at = \(now) WHERE name = 'engine' AND epoch = \(lease.epoch)"
+        )
+    }
+
+    private func refuse(_ epoch: Int64, olderThan lease: Lease) throws {
+        guard epoch < lease.leastEpoch else { return }
+        throw ControlStoreError(
+            .storeSetBack,
+            "cannot go on: the database stands at epoch \(epoch), this node has seen \(lease.leastEpoch)",
+            hint:
+                "If it was restored or failed over on purpose, run \"keyturn recover\"; until then only opening works."
         )
     }
 

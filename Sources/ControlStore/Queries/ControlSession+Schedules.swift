@@ -121,6 +121,29 @@ extension ControlSession {
         try setPause(nil, of: name)
     }
 
+    /// Takes a time as right: what schedules have worked at later no longer counts.
+    ///
+    /// - Parameters:
+    ///   - now: The time.
+    ///   - most: The latest time up to which a schedule may be settled, which is its next nominal time.
+    /// - Throws: ``StorageError`` or ``ControlStoreError``.
+    package func acceptClock(_ now: Timestamp, most: (ScheduleRecord) throws -> Timestamp) throws {
+        for var record in try schedules() {
+            guard let watermark = record.watermark, case let limit = try most(record), watermark > limit else {
+                continue
+            }
+            record.watermark = limit
+            record.watermarkLocal = nil
+            record.pending = nil
+            try update(record)
+        }
+        var shared = try scheduler()
+        shared.clockHigh = now
+        shared.alert = nil
+        try update(shared)
+        try raiseScheduleRevision()
+    }
+
     /// Tells the scheduler that something was changed behind its back.
     ///
     /// - Throws: ``StorageError``.

@@ -10,6 +10,8 @@ package struct Lease: Hashable, Sendable {
     package let epoch: Int64
     /// When it ends unless it is renewed.
     package let expiresAt: Timestamp
+    /// The lowest epoch that the database can stand at, by all that it has told this node.
+    package var leastEpoch: Int64
 
     /// Makes a lease.
     package init(holder: String, node: String, epoch: Int64, expiresAt: Timestamp) {
@@ -17,5 +19,6 @@ package struct Lease: Hashable, Sendable {
         self.node = node
         self.epoch = epoch
         self.expiresAt = expiresAt
+        leastEpoch = epoch
     }
 }

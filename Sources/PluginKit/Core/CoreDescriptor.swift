@@ -45,14 +45,17 @@ public struct CoreDescriptor: Hashable, Sendable {
     public let attributes: Set<ValueAttributes.Kind>
     /// The names of the options that a keyring may give this core.
     public let options: Set<String>
+    /// The forms in which it writes values.
+    public let forms: Set<ValueForm>
 
     /// Makes a descriptor.
     public init(
         name: String, summary: String, isAuthenticated: Bool, isCommitting: Bool, keyID: KeyIDKind,
         bindings: Set<ValueContext.Scheme>, determinism: Determinism, sealLimit: UInt64,
         materialSizes: ClosedRange<Int>, materialSize: Int, attributes: Set<ValueAttributes.Kind> = [],
-        options: Set<String> = []
+        options: Set<String> = [], forms: Set<ValueForm> = [.text, .blob]
     ) {
+        self.forms = forms
         self.name = name
         self.summary = summary
         self.isAuthenticated = isAuthenticated

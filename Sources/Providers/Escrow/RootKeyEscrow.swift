@@ -31,20 +31,24 @@ package struct RootKeyEscrow: Sendable {
     ///   - recipients: Public keys, `age1…` or `ssh-…`, at least one.
     /// - Throws: ``EscrowError``, or `ProviderError` where the root key cannot be read; no file is left behind then.
     package func export(to output: String, recipients: [String]) throws {
-        guard !recipients.isEmpty else {
-            throw EscrowError(
-                .callerRecipientMalformed, "cannot export the root key: nobody is named who could open the copy",
-                hint: "Make a key with age-keygen and name its public half, which begins with age1.")
-        }
-        for recipient in recipients where !Self.isRecipient(recipient) {
-            let hint =
-                "Give the public key, which begins with age1 or ssh-; keep the secret one away from this machine."
-            // Somebody may have pasted a secret key: the text is not quoted.
-            throw EscrowError(
-                .callerRecipientMalformed, "cannot export the root key: a recipient is no age or SSH public key",
-                hint: hint)
-        }
+        try Self.check(recipients)
         try export(to: output, arguments: recipients.flatMap { ["-r", $0] })
+    }
+
+    /// Writes a copy that any one of the recipients can open into a file that is open for reading and writing.
+    ///
+    /// - Throws: As ``export(to:recipients:)``; what was written until then is no copy.
+    package func export(into descriptor: Int32, recipients: [String]) throws {
+        try Self.check(recipients)
+        try export(into: descriptor, arguments: recipients.flatMap { ["-r", $0] })
+    }
+
+    /// Writes a copy that opens with a passphrase into a file that is open for reading and writing.
+    ///
+    /// - Throws: As ``exportWithPassphrase(to:)``; what was written until then is no copy.
+    package func exportWithPassphrase(into descriptor: Int32) throws {
+        try Self.requireTerminal(to: "export the root key under a passphrase")
+        try export(into: descriptor, arguments: ["-p"])
     }
 
     /// Writes a copy that opens with a passphrase, which age asks for on the user's terminal.
@@ -72,6 +76,37 @@ package struct RootKeyEscrow: Sendable {
             return try age.decrypt(input, arguments: identities, limit: RootKey.longestText)
         }
         try file.write(try Self.rootKey(in: text, of: copy), doing: "restore")
+    }
+
+    private static func check(_ recipients: [String]) throws(EscrowError) {
+        guard !recipients.isEmpty else {
+            throw EscrowError(
+                .callerRecipientMalformed, "cannot export the root key: nobody is named who could open the copy",
+                hint: "Make a key with age-keygen and name its public half, which begins with age1.")
+        }
+        for recipient in recipients where !Self.isRecipient(recipient) {
+            let hint =
+                "Give the public key, which begins with age1 or ssh-; keep the secret one away from this machine."
+            // Somebody may have pasted a secret key: the text is not quoted.
+            throw EscrowError(
+                .callerRecipientMalformed, "cannot export the root key: a recipient is no age or SSH public key",
+                hint: hint)
+        }
+    }
+
+    private func export(into descriptor: Int32, arguments: [String]) throws {
+        let text = try file.read().text()
+        let age = try AgeProgram(environment: environment)
+        try age.encrypt(text, arguments: arguments, into: descriptor)
+        do throws(SystemError) {
+            let copy = FileDescriptor(owning: fcntl(descriptor, F_DUPFD_CLOEXEC, 0))
+            guard try Self.isCopy(copy, of: text.count) else {
+                throw SystemError(number: EIO)
+            }
+            guard fsync(descriptor) == 0 else { throw SystemError.last }
+        } catch {
+            throw EscrowError(.storeUnavailable, "cannot write the escrow copy: \(error.reason)")
+        }
     }
 
     private func export(to output: String, arguments: [String]) throws {

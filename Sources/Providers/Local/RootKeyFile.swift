@@ -55,6 +55,13 @@ package struct RootKeyFile: Sendable {
         }
     }
 
+    /// Writes the same generations into a new file, of mode 0600; durable when the call returns.
+    ///
+    /// - Throws: `ProviderError` as ``read()`` and ``create(at:)`` do.
+    package func copy(to path: String) throws(ProviderError) {
+        try RootKeyFile(path: path).write(try read(), doing: "create")
+    }
+
     /// Writes a root key into a file that must not exist yet.
     func write(_ key: RootKey, doing verb: String) throws(ProviderError) {
         var file = try attempt(verb) { () throws(SystemError) in try NewFile(for: path) }

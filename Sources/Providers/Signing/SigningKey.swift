@@ -73,6 +73,19 @@ package struct SigningKey: Sendable {
         return Data(signature).base64EncodedString()
     }
 
+    /// Whether a signature in base64 is that of the key with this identity, `ed25519:` and base64, over the bytes.
+    package func isSignature(_ signature: String, of message: Bytes, by identity: String) -> Bool {
+        guard identity.hasPrefix("ed25519:"), let given = Data(base64Encoded: String(identity.dropFirst(8))),
+            let signed = Data(base64Encoded: signature), given.count == 32, signed.count == 64,
+            let key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nil, Array(given), given.count)
+        else { return false }
+        defer { EVP_PKEY_free(key) }
+        guard let digest = EVP_MD_CTX_new() else { return false }
+        defer { EVP_MD_CTX_free(digest) }
+        return EVP_DigestVerifyInit(digest, nil, nil, nil, key) == 1
+            && EVP_DigestVerify(digest, Array(signed), signed.count, message, message.count) == 1
+    }
+
     private init(seed: consuming SecretBytes, path: String) throws(ProviderError) {
         var publicKey = Bytes(repeating: 0, count: 32)
         let isDerived = seed.withExposedBytes { seed -> Bool in

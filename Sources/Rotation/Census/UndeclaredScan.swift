@@ -58,7 +58,7 @@ struct UndeclaredScan: Sendable {
             do {
                 for column in table.columns where Self.mayHoldCiphertext(column, of: table, declared) {
                     let target = ColumnTarget(path: ColumnPath(table: table.name, column: column.name), key: key)
-                    guard try await look(through: target, interrupt, into: &discovery) else { return nil }
+                    guard try await look(through: target, column, interrupt, into: &discovery) else { return nil }
                 }
             } catch let error as StorageError where !error.isTransient {
                 // A key of a type that cannot be walked, or a table that may not be read: said, not fatal.
@@ -80,7 +80,8 @@ struct UndeclaredScan: Sendable {
     }
 
     private func look(
-        through target: ColumnTarget, _ interrupt: Interrupt, into discovery: inout Discovery
+        through target: ColumnTarget, _ column: ColumnDescription, _ interrupt: Interrupt,
+        into discovery: inout Discovery
     ) async throws -> Bool {
         var finding: Discovery.Finding?
         var cursor: RowKey?
@@ -92,7 +93,10 @@ struct UndeclaredScan: Sendable {
                 target: target, scope: .all, after: cursor, rowLimit: context.engine.tuning.windowRows
             )
             let window = try await persistent { try await context.engine.read { try $0.readWindow(request) } }
-            for row in window.rows { note(row, of: target, in: &finding) }
+            for row in window.rows {
+                let value = column.holdsDocuments ? row.value.documentContent : row.value
+                note(value, of: row.key, target, in: &finding)
+            }
             bytes += window.rows.reduce(0) { $0 + ($1.value.bytes?.count ?? 0) }
             cursor = window.rows.last?.key ?? cursor
             isLast = window.isLast
@@ -105,12 +109,14 @@ struct UndeclaredScan: Sendable {
         return true
     }
 
-    private func note(_ row: StoredRow, of target: ColumnTarget, in finding: inout Discovery.Finding?) {
-        guard let shape = SealedShape.recognised(in: row.value) else { return }
+    private func note(
+        _ value: StoredValue, of key: RowKey, _ target: ColumnTarget, in finding: inout Discovery.Finding?
+    ) {
+        guard let shape = SealedShape.recognised(in: value) else { return }
         var known =
-            finding ?? Discovery.Finding(column: target.path.description, firstRow: row.key.description)
+            finding ?? Discovery.Finding(column: target.path.description, firstRow: key.description)
         known.shapes[shape.rawValue, default: 0] += 1
-        if let key = sealer(of: row.value) { known.keys[key.description, default: 0] += 1 }
+        if let key = sealer(of: value) { known.keys[key.description, default: 0] += 1 }
         finding = known
     }
 

@@ -15,6 +15,15 @@ extension RotationEngine {
         of keyring: Name?, interrupt: Interrupt = Interrupt(),
         report: @Sendable (_ column: String, _ rows: Int64) -> Void = { _, _ in }
     ) async throws -> [Census]? {
+        let patience = Patience(interrupt: interrupt, logger: context.logger)
+        return try await Patience.$current.withValue(patience) {
+            try await countPatiently(keyring, interrupt, report)
+        }
+    }
+
+    private func countPatiently(
+        _ keyring: Name?, _ interrupt: Interrupt, _ report: @Sendable (_ column: String, _ rows: Int64) -> Void
+    ) async throws -> [Census]? {
         let (records, columns) = try await context.control.read { session in
             (try keyring.map { [try session.keyring($0)] } ?? session.keyrings(), try session.columns())
         }
@@ -26,7 +35,8 @@ extension RotationEngine {
             for column in columns where column.isDeclared && column.declaration.keyring == record.keyring.name {
                 let name = column.declaration.path.description
                 var count = ColumnCensus(column: name)
-                let taker = try CensusTaker(column: column, keyring: opened, namespace: instance.namespace)
+                let fitted = opened.fitted(to: try await description(of: column))
+                let taker = try CensusTaker(column: column, keyring: fitted, namespace: instance.namespace)
                 var step = CensusTaker.Step(cursor: nil, isLast: false)
                 while !step.isLast {
                     if interrupt.isSet { return nil }
@@ -38,5 +48,11 @@ extension RotationEngine {
             result.append(census)
         }
         return result
+    }
+
+    /// What the database says of a column; nil where it is gone.
+    func description(of column: ColumnRecord) async throws -> ColumnDescription? {
+        let path = column.declaration.path
+        return try await context.engine.read { try $0.describe(path.table)?.column(path.column) }
     }
 }

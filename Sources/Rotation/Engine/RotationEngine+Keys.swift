@@ -20,10 +20,12 @@ extension RotationEngine {
     ///   - form: How they stand in the text.
     ///   - keyring: A declared keyring without any version.
     ///   - core: What the caller believes its core to be; nil asks for no check.
+    ///   - alongside: What is recorded in the same transaction.
     /// - Returns: The ids, the active one first.
     /// - Throws: ``RotationError`` with `callerRequestInvalid`, ``CoreError`` with `callerKeyMalformed`, or a provider's error.
     package func importKeys(
-        _ text: borrowing SecretBytes, form: KeyListForm, into keyring: Name, core: String?
+        _ text: borrowing SecretBytes, form: KeyListForm, into keyring: Name, core: String?,
+        alongside: @escaping @Sendable (ControlSession) throws -> Void = { _ in }
     ) async throws -> [KeyID] {
         try await requireCurrent()
         let parts = Self.split(text, by: form)
@@ -41,7 +43,8 @@ extension RotationEngine {
             // One key under two ids would be the older and the newer one at once.
             if !keys.contains(where: { $0.holdsTheSame(as: material) }) { keys.append(material) }
         }
-        try await store(keys, of: record, with: try type.init(options: record.options, keys: keys))
+        try await store(
+            keys, of: record, with: try type.init(options: record.options, keys: keys), alongside: alongside)
         return keys.map(\.id)
     }
 
@@ -90,12 +93,17 @@ extension RotationEngine {
         }
     }
 
-    /// Records that the root key was exported for safe-keeping.
+    /// Records that the root key was exported for safe-keeping, and with it what `alongside` does.
     ///
     /// - Throws: ``StorageError``.
-    package func recordEscrow() async throws {
+    package func recordEscrow(
+        alongside: @escaping @Sendable (ControlSession) throws -> Void = { _ in }
+    ) async throws {
         let now = context.now()
-        try await context.control.write { try $0.recordEscrow(at: now) }
+        try await context.control.write { session in
+            try session.recordEscrow(at: now)
+            try alongside(session)
+        }
     }
 
     private func refuseImport(into record: KeyringRecord, core: String?, count: Int) throws {
@@ -111,8 +119,10 @@ extension RotationEngine {
         )
     }
 
-    private func store(_ imported: [KeyMaterial], of record: KeyringRecord, with core: any EncryptionCore) async throws
-    {
+    private func store(
+        _ imported: [KeyMaterial], of record: KeyringRecord, with core: any EncryptionCore,
+        alongside: @escaping @Sendable (ControlSession) throws -> Void
+    ) async throws {
         var wraps: [WrapRecord] = []
         for material in imported {
             wraps.append(
@@ -139,6 +149,7 @@ extension RotationEngine {
                 )
                 try session.setCanary(canaries[number], of: wrap.key)
             }
+            try alongside(session)
             return try session.raiseEpoch()
         }
         try await context.memory.remember(epoch: epoch)

@@ -1,4 +1,4 @@
-internal import ControlStore
+package import ControlStore
 internal import Foundation
 internal import KeyModel
 
@@ -14,10 +14,12 @@ package struct Recovery: Hashable, Codable, Sendable {
 
 extension RotationEngine {
     /// Accepts a database that was set back: a new nonce, an epoch above all that was seen, open runs cancelled,
-    /// destroyed keys struck out again.
+    /// destroyed keys struck out again. What `alongside` records commits with it.
     ///
     /// - Throws: ``ControlStoreError`` with `storeSetBack` where the database belongs to another instance.
-    package func recover() async throws -> Recovery {
+    package func recover(
+        alongside: @escaping @Sendable (ControlSession) throws -> Void = { _ in }
+    ) async throws -> Recovery {
         let seen = await context.memory.entry
         guard instance.id == seen.instance else {
             throw ControlStoreError(
@@ -43,6 +45,7 @@ extension RotationEngine {
                 cancelled.append(run.id)
             }
             let struck = try strikeOut(seen.destroyed, in: session, at: now, actor: actor)
+            try alongside(session)
             return Recovery(epoch: epoch, cancelledRuns: cancelled, destroyedKeys: struck)
         }
         try await context.memory.remember(nonce: nonce, epoch: result.epoch)

@@ -35,8 +35,16 @@ extension RotationEngine {
     ///
     /// An emergency run cancels the routine run that is open and takes over its rows.
     ///
+    /// - Parameters:
+    ///   - reviewed: The plan.
+    ///   - request: What it was made for.
+    ///   - alongside: What is recorded in the same transaction as the run.
+    /// - Returns: The run.
     /// - Throws: ``RotationError`` with `callerPolicyForbids` for a plan with refusals, or `callerRunOpen`.
-    package func start(_ reviewed: Plan, for request: PlanRequest) async throws -> RunRecord {
+    package func start(
+        _ reviewed: Plan, for request: PlanRequest,
+        alongside: @escaping @Sendable (ControlSession, RunRecord) throws -> Void = { _, _ in }
+    ) async throws -> RunRecord {
         try await requireCurrent()
         if request.urgency == .routine, let open = try await context.control.read({ try $0.openRun() }) {
             throw Self.isOpen(open)
@@ -67,6 +75,7 @@ extension RotationEngine {
                 )
             }
             try session.addStep("started by \(context.actor)", in: .planned, of: run.id, at: now)
+            try alongside(session, run)
             return (run, try session.raiseEpoch())
         }
         try await context.memory.remember(epoch: epoch)
@@ -80,6 +89,11 @@ extension RotationEngine {
     /// - Throws: ``ControlStoreError`` with `storeLeaseHeld`, or what stopped the run; its record says why.
     /// - Important: Cancelling, or raising the interrupt, stops after the batch in hand.
     package func drive(_ id: Int64, _ options: DriveOptions) async throws -> RunRecord {
+        let patience = Patience(interrupt: options.interrupt, logger: context.logger)
+        return try await Patience.$current.withValue(patience) { try await drivePatiently(id, options) }
+    }
+
+    private func drivePatiently(_ id: Int64, _ options: DriveOptions) async throws -> RunRecord {
         try await requireCurrent()
         let lease = try await LeaseKeeper(taking: context)
         let runner = Runner(
@@ -131,8 +145,12 @@ extension RotationEngine {
 
     /// Asks a run to pause or to cancel at its next batch; the process that drives it does so.
     ///
+    /// What `alongside` records commits together with the request.
+    ///
     /// - Throws: ``ControlStoreError`` with `callerNotFound`, or ``RotationError`` with `callerRunState`.
-    package func ask(_ request: RunRequest, of id: Int64) async throws {
+    package func ask(
+        _ request: RunRequest, of id: Int64, alongside: @escaping @Sendable (ControlSession) throws -> Void = { _ in }
+    ) async throws {
         try await context.control.write { session in
             let run = try session.run(id)
             guard run.state.isOpen else {
@@ -145,6 +163,7 @@ extension RotationEngine {
                 )
             }
             try session.setRequest(request, of: id)
+            try alongside(session)
         }
     }
 
@@ -156,10 +175,12 @@ extension RotationEngine {
         return try await context.control.read { try $0.lease() }.flatMap { $0.expiresAt > now ? $0 : nil }
     }
 
-    /// Records that a consumer can go along with a run.
+    /// Records that a consumer can go along with a run, and with it what `alongside` does.
     ///
     /// - Throws: ``RotationError`` with `callerNotFound` for an unknown consumer, or `callerRunState`.
-    package func acknowledge(run id: Int64, consumer: Name) async throws -> AcknowledgementStage {
+    package func acknowledge(
+        run id: Int64, consumer: Name, alongside: @escaping @Sendable (ControlSession) throws -> Void = { _ in }
+    ) async throws -> AcknowledgementStage {
         try await context.control.write { [context] session in
             let run = try session.run(id)
             let record = try session.keyring(run.keyring)
@@ -179,6 +200,7 @@ extension RotationEngine {
             let given = Acknowledgement(consumer: consumer, stage: stage, at: context.now(), actor: context.actor)
             try session.acknowledge(given, run: id)
             try session.addStep("\(consumer) acknowledged: \(stage.rawValue)", in: run.phase, of: id, at: given.at)
+            try alongside(session)
             return stage
         }
     }

@@ -89,7 +89,8 @@ extension RotationEngine {
             let original = try Plan.decode(run.plan)?.conversion?.original(column)
         else { return nil }
         let record = try await context.control.read { try $0.keyring(original.declaration.keyring) }
-        return (original, try await keys.open(record, with: context.cores, instance: instance.id, forRewrite: false))
+        let keyring = try await keys.open(record, with: context.cores, instance: instance.id, forRewrite: false)
+        return (original, keyring.fitted(to: try await description(of: column)))
     }
 
     private func open(_ value: StoredValue, _ keyring: OpenedKeyring, place: ValueContext) throws -> OpenedValue {
@@ -110,8 +111,8 @@ extension RotationEngine {
         let column = try await self.column(path)
         let record = try await context.control.read { try $0.keyring(column.declaration.keyring) }
         let opened = try await keys.open(record, with: context.cores, instance: instance.id, forRewrite: false)
-        let description = try await context.engine.read { try $0.describe(path.table)?.column(path.column) }
-        return (column, opened, description?.kind == .blob ? .blob : .text)
+        let description = try await description(of: column)
+        return (column, opened.fitted(to: description), description?.kind == .blob ? .blob : .text)
     }
 
     private func place(of column: ColumnRecord, row: [String]) async throws -> ValueContext {

@@ -18,6 +18,7 @@ package struct RotationEngine: Sendable {
     /// - Throws: ``ControlStoreError`` with `storeSchemaState` where it belongs to none, `storeSetBack` where it belongs to
     ///   another, or `storeSchemaNewer`; or ``StorageError``.
     package init(context: RotationContext, configurationHash: String) async throws {
+        let context = context.patient
         self.context = context
         self.configurationHash = configurationHash
         keys = KeyAccess(control: context.control, cores: context.cores, providers: context.providers)
@@ -50,9 +51,13 @@ package struct RotationEngine: Sendable {
 
     /// Brings the records in line with a configuration, with the key columns that the database names filled in.
     ///
+    /// What `alongside` records commits with it.
+    ///
     /// - Throws: ``ControlStoreError`` with `callerConfigurationConflict` or `storeSetBack`, ``RotationError`` with `callerNotFound` for a
     ///   table or column that is not there, or ``StorageError``.
-    package func apply(_ configuration: Configuration) async throws {
+    package func apply(
+        _ configuration: Configuration, alongside: @escaping @Sendable (ControlSession) throws -> Void = { _ in }
+    ) async throws {
         try await requireCurrent()
         var complete = configuration
         complete.columns = try await context.engine.read { session in
@@ -61,6 +66,7 @@ package struct RotationEngine: Sendable {
         let now = context.now()
         try await context.control.write { [complete, actor = context.actor] session in
             try session.apply(complete, at: now, actor: actor)
+            try alongside(session)
         }
     }
 

@@ -13,6 +13,9 @@ struct ColumnInspection: Sendable {
     /// Whether what was stored must be compared before commit.
     var readsBack: Bool { table.map { !$0.triggers.isEmpty } ?? false }
 
+    /// What the database says of the column; nil where it is gone.
+    var description: ColumnDescription? { table?.column(column.declaration.path.column) }
+
     /// What the plan's hash covers of this column.
     var structure: String {
         let described = table.map { table in
@@ -104,6 +107,11 @@ struct ColumnInspector {
         }
         if description.kind == .integer || description.kind == .uuid {
             refusals.append("\(place) is declared \(description.declaredType), which holds neither text nor bytes")
+        }
+        if description.holdsDocuments, !descriptor.forms.contains(.text) {
+            refusals.append(
+                "\(place) is declared \(description.declaredType), and core \"\(descriptor.name)\" writes bytes only, which no "
+                    + "JSON string holds")
         }
         for assignment in column.declaration.assignments where table.column(assignment.column) == nil {
             refusals.append("table \"\(table.name)\" has no column \"\(assignment.column)\" to set")

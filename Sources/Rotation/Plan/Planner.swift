@@ -53,6 +53,8 @@ struct Planner: Sendable {
         /// For `convert`: where the values are now.
         let conversion: Conversion?
         let openRun: RunRecord?
+        /// Who works on the database now; nil where nobody does.
+        let lease: Lease?
     }
 
     func plan(_ request: PlanRequest) async throws -> Plan {
@@ -104,23 +106,25 @@ struct Planner: Sendable {
     }
 
     private func subject(of request: PlanRequest) async throws -> Subject {
-        try await context.control.read { session in
+        let now = context.now()
+        return try await context.control.read { session in
             let record = try session.keyring(request.keyring)
             let declared = try session.columns().filter(\.isDeclared)
             let openRun = try session.openRun()
+            let lease = try session.lease().flatMap { $0.expiresAt > now ? $0 : nil }
             switch request.kind {
             case .rotate, .adopt:
                 let own = declared.filter { $0.declaration.keyring == request.keyring }
                 let columns = own.filter { request.columnIDs?.contains($0.id) ?? true }
-                return Subject(record: record, columns: columns, conversion: nil, openRun: openRun)
+                return Subject(record: record, columns: columns, conversion: nil, openRun: openRun, lease: lease)
             case .convert:
                 let columns = declared.filter { request.columnIDs?.contains($0.id) ?? false }
                 let conversion = try Conversion(of: columns, to: request, core: context.cores.core(record.keyring.core))
                 return Subject(
                     record: record, columns: columns.map { conversion.converted($0, to: request.keyring) },
-                    conversion: conversion, openRun: openRun
+                    conversion: conversion, openRun: openRun, lease: lease
                 )
-            case .rewrap: return Subject(record: record, columns: [], conversion: nil, openRun: openRun)
+            case .rewrap: return Subject(record: record, columns: [], conversion: nil, openRun: openRun, lease: lease)
             }
         }
     }
@@ -174,8 +178,9 @@ struct Planner: Sendable {
         isAdopting: Bool
     ) async throws -> ColumnPlan {
         let cipher = try ColumnCipher(
-            column: inspection.column, keyring: keyring, namespace: instance.namespace, isAdopting: isAdopting,
-            readsBack: inspection.readsBack, from: source
+            column: inspection.column, keyring: keyring.fitted(to: inspection.description),
+            namespace: instance.namespace, isAdopting: isAdopting, readsBack: inspection.readsBack,
+            from: source.map { ($0.fitted(to: inspection.description), $1) }
         )
         var tally = SampleTally()
         let clock = ContinuousClock()
@@ -225,7 +230,8 @@ struct Planner: Sendable {
             refusals.append("keyring \"\(name)\" has no active key to rotate; import or adopt first")
         }
         if let openRun, request.urgency == .routine {
-            refusals.append("run \(openRun.id) is open: \(openRun.phase.rawValue)")
+            let driver = subject.lease.map { ", driven by \($0.holder)" } ?? ""
+            refusals.append("run \(openRun.id) is open: \(openRun.phase.rawValue)\(driver)")
         }
         if record.keyring.policy.backup == .required, request.urgency == .routine, request.kind != .rewrap {
             refusals.append(

@@ -27,6 +27,7 @@ package actor LeaseKeeper {
     /// - Throws: ``ControlStoreError`` with `storeLeaseLost`.
     package func current() async throws -> Lease {
         let now = context.now()
+        lease.leastEpoch = max(lease.epoch, await context.memory.entry.epoch)
         guard lease.expiresAt.since(now) < Self.length / 3 * 2 else { return lease }
         let held = lease
         lease = try await context.control.write { try $0.renew(held, until: now.advanced(by: Self.length)) }

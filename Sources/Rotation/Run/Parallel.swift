@@ -17,15 +17,23 @@ func parallelMap<Element: Sendable, Value: Sendable>(
     }
 }
 
-/// Repeats a transaction that met a lock or a lost connection, with growing pauses, for half a minute at the most.
+/// Repeats a transaction that met a lock, with growing pauses, for half a minute at the most.
+///
+/// A connection that is lost is not waited for here where ``Patience`` has done so already.
 func persistent<Value>(_ body: () async throws -> Value) async throws -> Value {
     var pause = Duration.milliseconds(50)
     while true {
         do {
             return try await body()
-        } catch let error as StorageError where error.isTransient && pause < .seconds(16) {
+        } catch let error as StorageError where error.isWorthRepeating && pause < .seconds(16) {
             try await Task.sleep(for: pause)
             pause *= 2
         }
+    }
+}
+
+extension StorageError {
+    fileprivate var isWorthRepeating: Bool {
+        code == .storeBusy || code == .storeUnavailable && Patience.current == nil
     }
 }

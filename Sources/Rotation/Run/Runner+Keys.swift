@@ -53,6 +53,8 @@ extension Runner {
         let held = try await lease.current()
         try await context.control.write { [prepared, actor = context.actor] session in
             try session.checkLease(held)
+            // A commit whose answer was lost is repeated.
+            guard try session.keyring(prepared.keyring).keyring[version.id] == nil else { return }
             try session.insert(
                 version, of: prepared.keyring, wrap: wrap, origin: .generated, actor: actor,
                 reason: "run \(prepared.id)"
@@ -90,10 +92,12 @@ extension Runner {
                 try session.checkLease(held)
                 let reason = "run \(run.id)"
                 let next: KeyState = run.urgency == .emergency ? .compromised : .deactivated
-                if let old = record.keyring.active, old.id != id {
+                // Read anew, since a commit whose answer was lost is repeated.
+                let present = try session.keyring(run.keyring).keyring
+                if let old = present.active, old.id != id {
                     try session.move(old, to: next, at: context.now(), actor: context.actor, reason: reason)
                 }
-                if version.state != .active {
+                if present[id]?.state != .active {
                     try session.move(version, to: .active, at: context.now(), actor: context.actor, reason: reason)
                 }
                 if let conversion { try moveColumns(of: run, by: conversion, in: session) }

@@ -34,6 +34,10 @@ extension Runner {
             let now = context.now()
             try await context.control.write { session in
                 try session.checkLease(held)
+                // A commit whose answer was lost is repeated.
+                guard try !session.wraps(of: version.id).contains(where: { isPresent($0, record, present) }) else {
+                    return
+                }
                 try session.insert(wrap)
                 try session.addStep("key \(version.id) wrapped under \(present)", in: .reencrypt, of: run.id, at: now)
             }

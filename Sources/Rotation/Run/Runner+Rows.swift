@@ -92,9 +92,15 @@ extension Runner {
         let held = try await lease.current()
         try await context.control.write { session in
             try session.checkLease(held)
+            let known = try session.progress(of: run.id)
+            // A commit whose answer was lost is repeated, and must not count twice.
+            let isBegun = known.contains {
+                $0.columnID == next.columnID && $0.phase == next.phase && $0.sweep == next.sweep
+                    && $0.counts == RowCounts()
+            }
             try session.clearQuarantine(run: run.id, column: last.columnID)
             try session.save(next, run: run.id)
-            let known = try session.progress(of: run.id)
+            guard !isBegun else { return }
             guard var first = known.first(where: { $0.columnID == last.columnID && $0.phase == .reencrypt }) else {
                 return
             }
@@ -120,10 +126,11 @@ extension Runner {
         guard let table = inspections.first?.table else {
             throw RotationError(.callerPlanStale, "the table of \"\(column.declaration.path)\" is not there any more")
         }
+        let description = inspections.first?.description
         let cipher = try ColumnCipher(
-            column: column, keyring: keyring, namespace: instance.namespace, isAdopting: run.kind == .adopt,
-            readsBack: inspections.contains(where: \.readsBack),
-            from: try await planner.source(of: plan(of: run).conversion)
+            column: column, keyring: keyring.fitted(to: description), namespace: instance.namespace,
+            isAdopting: run.kind == .adopt, readsBack: inspections.contains(where: \.readsBack),
+            from: try await planner.source(of: plan(of: run).conversion).map { ($0.fitted(to: description), $1) }
         )
         let name = column.declaration.path.description
         // The policy's own limit makes a rotation due; it must not keep one from ending.
@@ -138,7 +145,7 @@ extension Runner {
             report: { report(snapshot(of: run, nil, progress: [$0], column: name)) }
         )
         let end = try await pass.walk(&progress)
-        try await meter.giveBack()
+        await meter.giveBack()
         switch end {
         case .finished: return nil
         case .interrupted: return .interrupted
@@ -150,9 +157,11 @@ extension Runner {
         var progress = try await begin(column, .verify, of: run)
         let name = column.declaration.path.description
         var census = try ColumnCensus.decode(progress.census) ?? ColumnCensus(column: name)
+        let path = column.declaration.path
+        let description = try await context.engine.read { try $0.describe(path.table)?.column(path.column) }
         let taker = try CensusTaker(
-            column: column, keyring: keyring, namespace: instance.namespace,
-            from: try await planner.source(of: plan(of: run).conversion)
+            column: column, keyring: keyring.fitted(to: description), namespace: instance.namespace,
+            from: try await planner.source(of: plan(of: run).conversion).map { ($0.fitted(to: description), $1) }
         )
         while !progress.isDone {
             if interrupt.isSet { return .event(.interrupted) }

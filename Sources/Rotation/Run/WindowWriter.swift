@@ -23,6 +23,9 @@ struct WindowWriter: Sendable {
 
     private var context: RotationContext { pass.context }
 
+    /// The next sweep of a settling run waits for whoever holds a row now; a batch need not.
+    private var lockedRows: LockedRows { phase == .settle ? .skipped : .awaited }
+
     /// Writes a group: the first batch of each window, then the second of each, and so on.
     ///
     /// - Throws: ``StorageError``, ``ControlStoreError`` or ``RotationError``; everything committed stays.
@@ -81,9 +84,9 @@ struct WindowWriter: Sendable {
         do {
             return try await persistent {
                 let held = try await pass.lease.current()
-                return try await context.control.write { [pass, now = context.now()] session in
+                return try await context.control.write { [pass, lockedRows, now = context.now()] session in
                     try session.checkLease(held)
-                    let hits = try session.storage.swap(batch.swaps, in: pass.cipher.target)
+                    let hits = try session.storage.swap(batch.swaps, in: pass.cipher.target, lockedRows)
                     try session.quarantine(batch.quarantined(column: mark.columnID, at: now), run: pass.run)
                     var moved = mark
                     moved.account(for: batch.swaps, hits: hits)

@@ -73,6 +73,7 @@ extension Scheduler {
         (self.lease, renewedAt, self.shared) = (lease, asked, shared)
         databaseTime = setting.comparesClocks ? (database, clock.uptime()) : nil
         mustReload = true
+        alertChanged = shared.alert != nil
         factsLearnedAt = nil
         metrics.holds(epoch: lease.epoch)
         logger.info("lease taken", metadata: ["lease.epoch": "\(lease.epoch)"])
@@ -84,6 +85,7 @@ extension Scheduler {
         let (now, uptime) = (clock.now(), clock.uptime())
         if case .stepped(let step) = watch.look(now: now, uptime: uptime) {
             shared.clockSteps += 1
+            alertChanged = true
             metrics.clockStepped()
             machine.wakeAll()
             let backwards = step < .zero

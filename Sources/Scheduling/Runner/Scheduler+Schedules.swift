@@ -67,10 +67,9 @@ extension Scheduler {
             return (known, try session.openOccurrences(), try session.scheduler())
         }
         reached(.schedulesRecorded)
-        self.shared.revision = shared.revision
-        if self.shared.clockHigh.map({ high in shared.clockHigh.map { $0 < high } ?? false }) ?? true {
-            self.shared.clockHigh = shared.clockHigh
-        }
+        let steps = self.shared.clockSteps
+        self.shared = shared
+        self.shared.clockSteps = max(steps, shared.clockSteps)
         machine.load(
             schedules.values.compactMap { schedule in records[schedule.name].map { (schedule, $0) } }, open: open)
         mustReload = false

@@ -53,7 +53,7 @@ package actor Scheduler {
     let reached: @Sendable (SchedulerPoint) -> Void
 
     var machine = SchedulerMachine()
-    var declarations: [ScheduleDeclaration]
+    var declarations: [ScheduleTerms]
     var schedules: [Name: Schedule] = [:]
     /// Why a declared schedule is not run.
     var faults: [Name: String] = [:]
@@ -93,7 +93,7 @@ package actor Scheduler {
     ///   - logger: Where events go.
     ///   - reached: Told of each durable instant.
     package init(
-        setting: Setting, control: ControlStore, declarations: [ScheduleDeclaration], actions: any OccurrenceActions,
+        setting: Setting, control: ControlStore, declarations: [ScheduleTerms], actions: any OccurrenceActions,
         functions: (any ScheduleFunctions)? = nil,
         zones: @escaping @Sendable () throws -> ZoneDatabase = { try ZoneDatabase() },
         clock: any SchedulerClock = SystemClock(), metrics: any SchedulerMetrics = NoMetrics(), logger: Logger,
@@ -129,7 +129,7 @@ package actor Scheduler {
     package nonisolated func poke() { waker.wake() }
 
     /// Replaces the schedules by those of an edited configuration.
-    package func configure(_ declarations: [ScheduleDeclaration]) {
+    package func configure(_ declarations: [ScheduleTerms]) {
         self.declarations = declarations
         schedules = [:]
         zonesCheckedAt = nil

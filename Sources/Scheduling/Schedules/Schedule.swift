@@ -24,7 +24,7 @@ package struct Schedule: Hashable, Sendable {
     /// The keyring that it is about; nil for none.
     package let keyring: Name?
     /// What it does.
-    package let action: ScheduleDeclaration.Action
+    package let action: ScheduleTerms.Action
     /// When.
     package var rules: ScheduleRules
     /// The function that gives its times; nil where the rules do.
@@ -42,7 +42,7 @@ package struct Schedule: Hashable, Sendable {
 
     /// Makes a schedule with everything else at its default.
     package init(
-        name: Name, keyring: Name? = nil, action: ScheduleDeclaration.Action = .rotate, rules: ScheduleRules,
+        name: Name, keyring: Name? = nil, action: ScheduleTerms.Action = .rotate, rules: ScheduleRules,
         function: Function? = nil, hash: String = ""
     ) {
         self.name = name
@@ -61,7 +61,7 @@ package struct Schedule: Hashable, Sendable {
     ///   - instance: The instance's id, which goes into delays.
     /// - Throws: ``SchedulingError`` for what cannot be read or contradicts itself.
     package init(
-        _ declaration: ScheduleDeclaration, zones: ZoneDatabase, instance: String
+        _ declaration: ScheduleTerms, zones: ZoneDatabase, instance: String
     ) throws(SchedulingError) {
         let zone = try zones.zone(named: declaration.zone)
         name = declaration.name
@@ -105,7 +105,7 @@ package struct Schedule: Hashable, Sendable {
     }
 
     private static func times(
-        _ declaration: ScheduleDeclaration, in zone: Zone
+        _ declaration: ScheduleTerms, in zone: Zone
     ) throws(SchedulingError) -> NominalTimes {
         let gap: CronSchedule.GapRule? = try choice("dst_gap", declaration.gap)
         switch declaration.timing {
@@ -116,7 +116,7 @@ package struct Schedule: Hashable, Sendable {
         }
     }
 
-    private static func refuseWhatNeedsKeys(_ declaration: ScheduleDeclaration) throws(SchedulingError) {
+    private static func refuseWhatNeedsKeys(_ declaration: ScheduleTerms) throws(SchedulingError) {
         guard declaration.action != .rotate, declaration.maxKeyAge != nil || declaration.maxSeals != nil else { return }
         throw SchedulingError(
             .callerScheduleImpossible,

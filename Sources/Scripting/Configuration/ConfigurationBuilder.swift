@@ -14,10 +14,14 @@ struct ConfigurationBuilder {
     let cores: [CoreDescriptor]
 
     private var firstLines: [String: Int64] = [:]
-    private var hasBeforeHook = false
+    private var hooks: [HookDeclaration] = []
+    private var schedules: [ScheduleDeclaration] = []
     private var providers: [ProviderDeclaration] = []
     private var keyrings: [KeyringDeclaration] = []
     private var columns: [ColumnDeclaration] = []
+    private var roles: [RoleDeclaration] = []
+    private var webhooks: [WebhookDeclaration] = []
+    private var commands: [CommandDeclaration] = []
 
     /// Makes a builder.
     init(file: String, folder: String, cores: [CoreDescriptor]) {
@@ -40,9 +44,17 @@ struct ConfigurationBuilder {
         for column in grouped[.column] ?? [] { try addColumn(column) }
         for schedule in grouped[.schedule] ?? [] { try addSchedule(schedule) }
         for role in grouped[.role] ?? [] { try addRole(role) }
-        return Configuration(
+        for webhook in grouped[.webhook] ?? [] { try addWebhook(webhook) }
+        for command in grouped[.command] ?? [] { try addCommand(command) }
+        var configuration = Configuration(
             file: path, hash: hash, database: database, keyrings: keyrings, columns: columns, providers: providers,
-            inactive: declarations.filter { [.schedule, .hook, .role].contains($0.word) }.map(\.place.thing))
+            inactive: [])
+        configuration.roles = roles
+        configuration.webhooks = webhooks
+        configuration.commands = commands
+        configuration.hooks = hooks
+        configuration.schedules = schedules
+        return configuration
     }
 
     private func database(_ declarations: [Declaration]) throws(ScriptingError) -> DatabaseLocation {
@@ -65,7 +77,8 @@ struct ConfigurationBuilder {
         let name = try self.name(declaration)
         try claim(declaration)
         let surroundings = KeyringDeclaration.Surroundings(
-            cores: cores, providers: providers.map(\.name), backup: hasBeforeHook ? .required : .optional)
+            cores: cores, providers: providers.map(\.name),
+            backup: hooks.contains { $0.stage == .before } ? .required : .optional)
         keyrings.append(try KeyringDeclaration(declaration, name: name, in: surroundings))
     }
 
@@ -77,39 +90,47 @@ struct ConfigurationBuilder {
     }
 
     private mutating func addHook(_ declaration: Declaration) throws(ScriptingError) {
-        let stage = try text(declaration)
-        let stages = ["before", "published", "after", "on_failure", "always"]
-        guard stages.contains(stage) else { throw unknown(declaration, stage, "stage", among: stages) }
+        let word = try text(declaration)
+        guard let stage = HookDeclaration.Stage(rawValue: word) else {
+            throw unknown(declaration, word, "stage", among: HookDeclaration.Stage.allCases.map(\.rawValue))
+        }
         guard declaration.body?.typeName == "function" else {
             let found = declaration.body?.found ?? "nothing"
             throw declaration.place.error("wants a function, but \(found) stands there")
         }
-        if stage == "before" { hasBeforeHook = true }
+        let index = hooks.count { $0.stage == stage } + 1
+        hooks.append(
+            HookDeclaration(stage: stage, index: index, file: declaration.place.file, line: declaration.place.line))
     }
 
     private mutating func addSchedule(_ declaration: Declaration) throws(ScriptingError) {
-        _ = try name(declaration)
+        let name = try name(declaration)
         try claim(declaration)
-        let fields = try Fields(declaration, known: Self.scheduleWords)
-        if let keyring = try fields.name("keyring"), !keyrings.contains(where: { $0.name == keyring }) {
-            throw fields.unknown("keyring", keyring.description, among: keyrings.map(\.name.description))
-        }
+        schedules.append(try ScheduleDeclaration(declaration, name: name, keyrings: keyrings.map(\.name)))
     }
 
     private mutating func addRole(_ declaration: Declaration) throws(ScriptingError) {
         let role = try text(declaration)
-        let roles = ["viewer", "operator", "server_admin"]
-        guard roles.contains(role) else { throw unknown(declaration, role, "role", among: roles) }
+        let known = ["viewer", "operator", "server_admin"]
+        guard known.contains(role) else { throw unknown(declaration, role, "role", among: known) }
         try claim(declaration)
         let fields = try Fields(declaration, known: ["users", "groups"])
-        _ = try fields.texts("users")
-        _ = try fields.texts("groups")
+        roles.append(
+            RoleDeclaration(
+                role: role, users: try fields.texts("users") ?? [], groups: try fields.texts("groups") ?? []))
     }
 
-    private static let scheduleWords: Set<String> = [
-        "backfill", "cron", "every", "jitter", "keyring", "max_key_age", "misfire", "misfire_grace", "next", "overlap",
-        "tz", "when", "window",
-    ]
+    private mutating func addWebhook(_ declaration: Declaration) throws(ScriptingError) {
+        let name = try name(declaration)
+        try claim(declaration)
+        webhooks.append(try WebhookDeclaration(declaration, name: name))
+    }
+
+    private mutating func addCommand(_ declaration: Declaration) throws(ScriptingError) {
+        let name = try name(declaration)
+        try claim(declaration)
+        commands.append(try CommandDeclaration(declaration, name: name, folder: folder))
+    }
 
     /// The text that follows a word.
     private func text(_ declaration: Declaration) throws(ScriptingError) -> String {

@@ -24,20 +24,46 @@ package struct ConfigurationLoader: Sendable {
 
     /// Reads a configuration; relative paths in it are taken from its folder.
     ///
+    /// - Parameters:
+    ///   - file: The `keyturn.lua`.
+    ///   - scripts: The folder of further texts, most often `scripts` in the instance's directory; they are run after the file
+    ///     and may declare, too. A folder that is not there holds none.
     /// - Throws: ``ScriptingError``, whose message begins with the file and the line where there is one.
     /// - Important: Cancelling does not shorten it; it ends within the limits, 10 s unless told otherwise.
-    package func load(file: String) async throws(ScriptingError) -> Configuration {
+    package func load(file: String, scripts: String? = nil) async throws(ScriptingError) -> Configuration {
+        try await loadScript(file: file, scripts: scripts).configuration
+    }
+
+    /// Reads a configuration and keeps its texts, so that its functions can be called as they were read.
+    ///
+    /// - Throws: As ``load(file:scripts:)``.
+    package func loadScript(
+        file: String, scripts: String? = nil
+    ) async throws(ScriptingError) -> (configuration: Configuration, script: ConfigurationScript) {
         let source = try SourceFile(path: file)
-        let hash = source.hash
-        let worker = LuaWorker(path: try WorkerLocation.find(workerPath), time: limits.time + .milliseconds(500))
+        var library = ScriptLibrary()
+        if let scripts { library = try SourceFile.library(in: scripts) }
+        let texts = [ScriptLibrary.Text(name: source.name, bytes: source.bytes)] + library.texts
+        let path = try WorkerLocation.find(workerPath)
+        let worker = LuaWorker(path: path, time: limits.time + .milliseconds(500))
         let answer = try await worker.ask(
-            [
-                "kind": "configure", "source": .binary(source.bytes), "chunkname": .string(source.name),
-                "limits": limits.frame,
-            ],
+            ["kind": "configure", "sources": ScriptLibrary(texts: texts).frame, "limits": limits.frame],
             purpose: "reading \(source.name)")
         let declarations = try Declaration.all(in: answer, file: source.name)
         var builder = ConfigurationBuilder(file: source.name, folder: source.folder, cores: cores)
-        return try builder.configuration(of: declarations, path: source.path, hash: hash)
+        var configuration = try builder.configuration(
+            of: declarations, path: source.path, hash: Self.hash(of: source, library))
+        try ScheduleTrial(configuration.schedules).refuseUnfit()
+        configuration.mentions = library.texts.reduce(into: MentionedNames(in: source.bytes).names) {
+            $0.formUnion(MentionedNames(in: $1.bytes).names)
+        }
+        return (configuration, ConfigurationScript(texts: ScriptLibrary(texts: texts), workerPath: path))
+    }
+
+    /// The file's own hash, or, where there are further texts, one over the names and hashes of all.
+    private static func hash(of source: SourceFile, _ library: ScriptLibrary) -> String {
+        guard !library.texts.isEmpty else { return source.hash }
+        let lines = library.texts.map { "\(ContentHash.sha256($0.bytes)) \($0.name)\n" }
+        return ContentHash.sha256(Array((["\(source.hash) \(source.name)\n"] + lines).joined().utf8))
     }
 }

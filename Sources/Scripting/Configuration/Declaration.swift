@@ -5,7 +5,7 @@ internal import KeyModel
 struct Declaration {
     /// The words that a configuration consists of.
     enum Word: String, CaseIterable {
-        case database, keyring, column, provider, schedule, hook, role
+        case database, keyring, column, provider, schedule, hook, role, webhook, command
     }
 
     /// Which word.
@@ -24,13 +24,13 @@ struct Declaration {
         if let error = answer["error"] { throw ScriptFailure(error, file: file).error }
         guard answer["ok"] == true, case .array(let entries) = answer["declarations"] else { throw noAnswer }
         var declarations: [Declaration] = []
-        for entry in entries { declarations.append(try Declaration(entry, file: file)) }
+        for entry in entries { declarations.append(try Declaration(entry)) }
         return declarations
     }
 
-    private init(_ entry: FrameValue, file: String) throws(ScriptingError) {
+    private init(_ entry: FrameValue) throws(ScriptingError) {
         guard case .string(let kind) = entry["kind"], let word = Word(rawValue: kind),
-            case .integer(let line) = entry["line"], let name = entry["name"]
+            case .integer(let line) = entry["line"], case .string(let file) = entry["file"], let name = entry["name"]
         else { throw Self.noAnswer }
         self.word = word
         self.name = name

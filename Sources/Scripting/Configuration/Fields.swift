@@ -119,6 +119,24 @@ struct Fields {
         return texts
     }
 
+    /// Texts in a list, repeated ones too.
+    func list(_ word: String) throws(ScriptingError) -> [String]? {
+        switch values[word] {
+        case nil: return nil
+        case .map(let none) where none.isEmpty: return []
+        case .array(let elements):
+            var texts: [String] = []
+            for element in elements {
+                guard case .string(let text) = element, !text.utf8.contains(0) else {
+                    throw place.error("\(quoted(word)) wants texts in its list, but \(element.found) stands there")
+                }
+                texts.append(text)
+            }
+            return texts
+        case let other?: throw wrong(word, "a list of texts", other)
+        }
+    }
+
     /// Names in a list.
     func names(_ word: String) throws(ScriptingError) -> [Name]? {
         guard let texts = try texts(word) else { return nil }

@@ -10,7 +10,7 @@ struct ScriptFailure {
 
     /// Reads the `error` of an answer.
     init(_ error: FrameValue, file: String) {
-        self.file = file
+        if case .string(let file) = error["file"], !file.isEmpty { self.file = file } else { self.file = file }
         if case .string(let kind) = error["kind"] { self.kind = kind } else { kind = "" }
         if case .string(let message) = error["message"] { self.message = message } else { message = "no reason given" }
         if case .integer(let line) = error["line"] { self.line = line } else { line = nil }
@@ -50,7 +50,7 @@ struct ScriptFailure {
     }
 
     /// The message on one line, without what a connection string holds.
-    private static func shown(_ message: String) -> String {
+    static func shown(_ message: String) -> String {
         var shown = ""
         for scalar in message.unicodeScalars {
             // A text that Lua quotes may hold a password.

@@ -15,7 +15,7 @@ struct SourceFile {
     /// Reads a regular file.
     ///
     /// - Throws: ``ScriptingError`` with `callerFileUnreadable`.
-    init(path given: String) throws(ScriptingError) {
+    init(path given: String, refusesOpenToAll: Bool = false) throws(ScriptingError) {
         path = Self.absolute(given)
         // Not blocking, so that a pipe in the file's place does not hold us up.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
@@ -25,6 +25,9 @@ struct SourceFile {
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
             throw Self.unreadable(path, "it is no regular file")
         }
+        guard !refusesOpenToAll || status.st_mode & S_IWOTH == 0 else {
+            throw Self.unreadable(path, "everybody may write to it")
+        }
         bytes = try Self.read(descriptor, path)
     }
 
@@ -33,6 +36,38 @@ struct SourceFile {
 
     /// The folder it stands in, without a slash at its end.
     var folder: String { String(path.dropLast(name.count + 1)) }
+
+    /// The texts of a folder whose names end with `.lua`, in the order of their names; none where there is no such folder.
+    ///
+    /// - Throws: ``ScriptingError`` with `callerFileUnreadable`, also for a text that everybody may write, and for too many.
+    static func library(in folder: String) throws(ScriptingError) -> ScriptLibrary {
+        guard let directory = opendir(folder) else {
+            guard errno == ENOENT else { throw unreadable(folder, String(cString: strerror(errno))) }
+            return ScriptLibrary()
+        }
+        defer { closedir(directory) }
+        var names: [String] = []
+        while let entry = readdir(directory) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name.hasSuffix(".lua"), !name.hasPrefix(".") { names.append(name) }
+        }
+        guard names.count <= mostTexts else {
+            throw unreadable(folder, "it holds \(names.count) texts, and \(mostTexts) are the most")
+        }
+        var texts: [ScriptLibrary.Text] = []
+        for name in names.sorted() {
+            guard name.utf8.count <= 80, name.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
+                throw unreadable("\(folder)/\(name)", "its name is longer than 80 bytes or not plain ASCII")
+            }
+            let file = try SourceFile(path: "\(folder)/\(name)", refusesOpenToAll: true)
+            texts.append(ScriptLibrary.Text(name: "scripts/\(name)", bytes: file.bytes))
+        }
+        return ScriptLibrary(texts: texts)
+    }
+
+    private static let mostTexts = 200
 
     /// SHA-256 of the bytes, in hexadecimal.
     var hash: String { ContentHash.sha256(bytes) }

@@ -2,7 +2,7 @@ internal import Glibc
 
 /// A running `keyturn-lua` and our end of its socket; ends with its scope, killed and reaped.
 ///
-/// The worker dies with the thread that started it, so that thread stays in the scope.
+/// A worker that is left behind, since this process was killed, ends by itself when it finds its socket closed.
 struct WorkerProcess: ~Copyable {
     /// How a worker ended.
     enum Ending: Equatable {
@@ -78,6 +78,37 @@ struct WorkerProcess: ~Copyable {
             if count > 0 { return .moved(count) }
             if count == 0 || (errno != EAGAIN && errno != EINTR) { return .closed }
         }
+    }
+
+    /// What a wait for both a worker and the host came to.
+    struct Signs {
+        /// Whether bytes can be received, or the worker has closed its end.
+        var isReadable = false
+        /// Whether the bell has been rung; it is silent again.
+        var isRung = false
+    }
+
+    /// Waits until bytes can be received, where that is of interest, the bell is rung, or the time is over.
+    func wait(bell: Int32, reads: Bool, atMost time: Duration) -> Signs {
+        // Without interest poll(2) still tells that the other end is closed.
+        var entries = [
+            pollfd(fd: channel, events: reads ? Int16(POLLIN) : 0, revents: 0),
+            pollfd(fd: bell, events: Int16(POLLIN), revents: 0),
+        ]
+        guard poll(&entries, 2, Int32(clamping: time.wholeMilliseconds)) > 0 else { return Signs() }
+        if entries[1].revents != 0 {
+            var rung = (0 as UInt64, 0 as UInt64)
+            _ = read(bell, &rung, 16)
+        }
+        return Signs(isReadable: entries[0].revents != 0, isRung: entries[1].revents != 0)
+    }
+
+    /// The processor time that the worker has used since it began.
+    var processorTime: Duration {
+        var clock = clockid_t()
+        var time = timespec()
+        guard clock_getcpuclockid(pid, &clock) == 0, clock_gettime(clock, &time) == 0 else { return .zero }
+        return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
     }
 
     /// Waits a second for a worker that has closed its end, then kills it.

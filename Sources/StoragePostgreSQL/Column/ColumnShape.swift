@@ -19,6 +19,8 @@ struct ColumnShape: Sendable {
     let form: Form
     /// What the new value, which comes as text or bytes, is cast to; nil where the assignment does it.
     let cast: String?
+    /// The type of JSON that the column's values are, as SQL; nil where they are none.
+    let documentType: String?
     /// Whether the type itself changes what is written to it.
     let altersValues: Bool
     /// The most bytes of a value, where the type limits them.
@@ -64,6 +66,17 @@ struct ColumnShape: Sendable {
     /// The bytes of an expression of the column's type.
     func bytes(of expression: String) -> String {
         form == .blob ? expression : "pg_catalog.convert_to((\(expression))::pg_catalog.text, 'UTF8')"
+    }
+
+    /// The bytes of an expression of the column's type as a fence looks at them: a document that is a JSON string counts
+    /// by what the string holds.
+    func guardedBytes(of expression: String) -> String {
+        guard let documentType else { return bytes(of: expression) }
+        let (document, kind) = ("(\(expression))::\(documentType)", documentType.contains("jsonb") ? "jsonb" : "json")
+        return """
+            CASE WHEN pg_catalog.\(kind)_typeof(\(document)) = 'string' THEN pg_catalog.convert_to(
+                \(document) OPERATOR(pg_catalog.#>>) '{}'::pg_catalog.text[], 'UTF8') ELSE \(bytes(of: expression)) END
+            """
     }
 
     /// The condition that joins rows to the columns `keyturn_k0…` of a list of keys.
@@ -138,7 +151,8 @@ extension PostgreSQLSession {
         return ColumnShape(
             target: target, table: table.sql, tableName: tableName, columnName: quotedIdentifier(column.name),
             form: column.kind == .blob ? .blob : column.kind == .text ? .text : .other,
-            cast: column.needsCast ? column.baseSQL : nil, altersValues: column.altersValues,
+            cast: column.needsCast ? column.baseSQL : nil,
+            documentType: column.holdsDocuments ? column.baseSQL : nil, altersValues: column.altersValues,
             maximumBytes: column.maximumLength.map { $0 * 4 },
             key: try key.map { try keyColumn($0, of: tableName, target) },
             order: try order(of: key.map(\.name), in: table, records, target))

@@ -55,6 +55,9 @@ struct ColumnRecord {
     /// Whether it changes what is written to it: spaces within jsonb, those at the end of char.
     var altersValues: Bool { isBuiltIn && ["jsonb", "bpchar"].contains(baseType) }
 
+    /// Whether it takes nothing but JSON.
+    var holdsDocuments: Bool { isBuiltIn && ["json", "jsonb"].contains(baseType) }
+
     /// The most characters it takes.
     var maximumLength: Int? {
         guard isBuiltIn, ["varchar", "bpchar"].contains(baseType), modifier > 4 else { return nil }

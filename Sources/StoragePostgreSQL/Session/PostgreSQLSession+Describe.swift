@@ -53,7 +53,7 @@ extension ColumnRecord {
     fileprivate var described: ColumnDescription {
         ColumnDescription(
             name: name, declaredType: declaredType, kind: kind, isNullable: !isNotNull, maximumLength: maximumLength,
-            isGenerated: isGenerated)
+            isGenerated: isGenerated, holdsDocuments: holdsDocuments)
     }
 }
 

@@ -2,7 +2,7 @@ internal import PluginKit
 internal import Storage
 
 extension PostgreSQLSession {
-    func swap(_ swaps: [Swap], in target: ColumnTarget) throws -> [Bool] {
+    func swap(_ swaps: [Swap], in target: ColumnTarget, _ lockedRows: LockedRows) throws -> [Bool] {
         guard !swaps.isEmpty else { return [] }
         let shape = try shape(of: target)
         for swap in swaps { try check(swap.new, shape) }
@@ -12,7 +12,9 @@ extension PostgreSQLSession {
         var hits = [Bool](repeating: false, count: swaps.count)
         for round in Self.rounds(swaps, shape.form) {
             do {
-                for index in try write(round.map { ($0, swaps[$0]) }, shape) { hits[index] = true }
+                var rows = round.map { (index: $0, swap: swaps[$0]) }
+                if lockedRows == .skipped { rows = try locked(rows, shape) }
+                for index in try write(rows, shape) { hits[index] = true }
             } catch let error as StorageError where error.code == .storeBusy {
                 throw StorageError(.storeRowLocked, error.message, hint: error.hint, cause: error)
             }
@@ -53,8 +55,22 @@ extension PostgreSQLSession {
         }
     }
 
+    /// Locks the rows of swaps and leaves out those that another transaction has locked, or that are gone.
+    private func locked(_ swaps: [(index: Int, swap: Swap)], _ shape: ColumnShape) throws -> [(index: Int, swap: Swap)]
+    {
+        let text = """
+            SELECT keyturn_i FROM \(shape.unnested()) JOIN \(shape.table) ON \(shape.joined(to: "keyturn_rows"))
+            FOR NO KEY UPDATE OF \(shape.tableName) SKIP LOCKED
+            """
+        let keys = try arrays(of: swaps.map(\.swap.key), shape)
+        let result = try connection.execute(text, keys, isBinary: true, doing: "write", shape.name)
+        let free = Set((0..<result.rowCount).map { Int(result.integer($0, 0)) - 1 })
+        return swaps.indices.filter(free.contains).map { swaps[$0] }
+    }
+
     /// Writes swaps with distinct keys and returns the positions of those that hit.
     private func write(_ swaps: [(index: Int, swap: Swap)], _ shape: ColumnShape) throws -> [Int] {
+        guard !swaps.isEmpty else { return [] }
         let setsAssignments = swaps[0].swap.setsAssignments
         let keys = try arrays(of: swaps.map(\.swap.key), shape)
         let old = Parameter(array: Self.array(swaps.map(\.swap.old), isText: false))

@@ -1,3 +1,5 @@
+internal import KeyModel
+
 /// How far a piece of work has come.
 package struct ProgressSnapshot: Hashable, Sendable {
     /// The phase, one word.

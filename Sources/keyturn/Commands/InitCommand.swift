@@ -11,7 +11,8 @@ struct InitCommand: InstanceCommand {
         commandName: "init", abstract: "Make an instance on a database.",
         discussion: """
             Makes the directory, a root key and Keyturn's own tables. With --database a keyturn.lua that names it is \
-            written into the directory, for you to fill in.
+            written into the directory, for you to fill in. With --join the directory becomes a further node of the \
+            instance that the database belongs to.
             """
     )
 
@@ -26,10 +27,31 @@ struct InitCommand: InstanceCommand {
     @Option(name: .long, help: "The first component of every value's context, for ever; default: the database's name.")
     var namespace: String?
 
+    @Flag(name: .long, help: "Join the instance that the database belongs to, as a further node.")
+    var join = false
+
+    @Option(name: .long, help: "With --join: the root.key of another node, which is copied.")
+    var rootKey: String?
+
+    func validate() throws {
+        if join == (rootKey == nil) { throw ValidationError("give --join and --root-key together, or neither") }
+        if join, namespace != nil {
+            throw ValidationError("the namespace of an instance is fixed; leave --namespace out")
+        }
+    }
+
     func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
         let directory = try global.directory()
         let file = try configurationFile(in: directory)
-        let record = try await NewInstance(directory: directory, configurationFile: file, namespace: namespace).make()
+        let record =
+            if let rootKey {
+                try await JoiningNode(
+                    directory: directory, configurationFile: file,
+                    rootKeyFile: URL(filePath: rootKey).standardizedFileURL.path
+                ).join()
+            } else {
+                try await NewInstance(directory: directory, configurationFile: file, namespace: namespace).make()
+            }
         let made = Made(
             instance: record.id, directory: directory.path, configuration: file, namespace: record.namespace,
             rootKey: directory.rootKey
@@ -43,10 +65,13 @@ struct InitCommand: InstanceCommand {
                         ("configuration", made.configuration),
                         ("namespace", made.namespace), ("root key", made.rootKey),
                     ]),
-                    .lines([
-                        "Without root.key nothing opens any more, backups included. Export a copy and keep it elsewhere:",
-                        "  keyturn root export --passphrase --to root.key.age --instance \(directory.path)",
-                    ]),
+                    .lines(
+                        join
+                            ? []
+                            : [
+                                "Without root.key nothing opens any more, backups included. Export a copy and keep it elsewhere:",
+                                "  keyturn root export --passphrase --to root.key.age --instance \(directory.path)",
+                            ]),
                 ]
             )
         )

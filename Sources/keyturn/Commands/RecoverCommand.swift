@@ -1,10 +1,10 @@
 internal import ArgumentParser
-internal import ControlStore
+internal import Control
 internal import KeyModel
 internal import Rotation
 
 /// Implements `keyturn recover`.
-struct RecoverCommand: InstanceCommand {
+struct RecoverCommand: CallCommand {
     static let configuration = CommandConfiguration(
         commandName: "recover",
         abstract: "Accept a database that was set back: restored, failed over, or put in place.",
@@ -16,17 +16,7 @@ struct RecoverCommand: InstanceCommand {
 
     @OptionGroup var global: GlobalOptions
 
-    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let directory = try global.directory()
-        _ = try directory.read()
-        try console.confirm("This accepts the database as it stands now", byTyping: "recover")
-        let instance = try await OpenInstance.open(directory, appliesConfiguration: false, beginsJournal: true)
-        let recovery = try await instance.locked { try await instance.engine.recover() }
-        let runs = recovery.cancelledRuns.map { "run \($0) is cancelled" }
-        let keys = recovery.destroyedKeys.map { "key \($0) is struck out again" }
-        return Outcome(
-            Report(recovery, [.lines(["the database is accepted at epoch \(recovery.epoch)"] + runs + keys)]))
-    }
+    func perform(_ caller: Caller) async throws -> Outcome { try await caller.outcome("recover") }
 }
 
 /// Implements `keyturn version`.

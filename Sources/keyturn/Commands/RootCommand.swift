@@ -1,6 +1,8 @@
 internal import ArgumentParser
+internal import Control
 internal import ControlStore
 internal import Foundation
+internal import Frames
 internal import KeyModel
 internal import Providers
 internal import Rotation
@@ -14,7 +16,7 @@ struct RootCommand: AsyncParsableCommand {
 }
 
 /// Implements `keyturn root export`.
-struct RootExportCommand: InstanceCommand {
+struct RootExportCommand: CallCommand {
     static let configuration = CommandConfiguration(
         commandName: "export", abstract: "Write an encrypted copy of root.key.",
         discussion:
@@ -36,18 +38,15 @@ struct RootExportCommand: InstanceCommand {
         if passphrase == !recipient.isEmpty { throw ValidationError("give either --recipient or --passphrase") }
     }
 
-    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: false)
-        try console.confirm("This writes an encrypted copy of root.key to \(to)", byTyping: "root")
-        let escrow = RootKeyEscrow(
-            file: RootKeyFile(path: instance.directory.rootKey), environment: ProcessInfo.processInfo.environment
-        )
-        if passphrase {
-            try escrow.exportWithPassphrase(to: to)
-        } else {
-            try escrow.export(to: to, recipients: recipient)
+    func perform(_ caller: Caller) async throws -> Outcome {
+        let file = try HandedFile(to)
+        do {
+            _ = try await caller.call(
+                "root.export", ["recipients": .texts(recipient)], descriptors: [try file.handOver()])
+        } catch {
+            file.remove()
+            throw error
         }
-        try await instance.engine.recordEscrow()
         return Outcome(
             Report(
                 ["file": to],

@@ -1,10 +1,6 @@
 internal import ArgumentParser
-internal import ControlStore
-internal import KeyModel
-internal import PluginKit
-internal import Rotation
-internal import Storage
-internal import Terminal
+internal import Control
+internal import Frames
 
 /// What every command that drives a run takes.
 struct DriveArguments: ParsableArguments {
@@ -28,80 +24,19 @@ struct DriveArguments: ParsableArguments {
         if let rowsPerSecond, !(rowsPerSecond >= 1) { throw ValidationError("--rows-per-second is at least 1") }
     }
 
-    /// Records a run and drives it, under one lock, so that nobody else takes it up in between.
-    ///
-    /// - Parameters:
-    ///   - plan: The plan, confirmed.
-    ///   - request: What it was made for.
-    ///   - instance: The instance.
-    ///   - console: Where progress is shown.
-    ///   - interrupt: Raised to stop after the batch in hand.
-    ///   - patience: How long another process of the node may take to leave.
-    /// - Returns: What the command came to.
-    /// - Throws: ``ControlStoreError`` with `storeLeaseHeld`, or what stopped the run.
-    func start(
-        _ plan: Plan, _ request: PlanRequest, _ instance: OpenInstance, _ console: Console, _ interrupt: Interrupt,
-        within patience: Duration = .zero
-    ) async throws -> Outcome {
-        try await instance.locked(within: patience) {
-            let run = try await instance.engine.start(plan, for: request)
-            return try await drive(run.id, instance, console, interrupt)
-        }
-    }
-
-    /// Drives a run with progress on standard error, and reports how it was left.
-    func drive(_ run: Int64, _ instance: OpenInstance, _ console: Console, _ interrupt: Interrupt) async throws
-        -> Outcome
-    {
-        let options = DriveOptions(
-            interrupt: interrupt, throttle: Throttle(rowsPerSecond: rowsPerSecond, dutyCycle: dutyCycle),
-            maxExtraDisk: maxExtraDisk.map { $0 << 20 }, waitsForPeople: !noWait,
-            report: { console.show($0) }
-        )
-        let left: RunRecord
-        do {
-            left = try await instance.engine.drive(run, options)
-        } catch {
-            try await sayHowItWasLeft(run, instance, console)
-            throw error
-        }
-        let history = try await instance.engine.runHistory(run)
-        if left.state.isOpen {
-            console.note("run \(run) stopped in \(left.phase.rawValue); go on with: keyturn run resume \(run)")
-        }
-        return Outcome(
-            history.report, status: interrupt.isSet && left.state.isOpen ? .interrupted : ExitStatus(of: left))
-    }
-}
-
-extension DriveArguments {
-    /// Says how to go on with a run that something stopped.
-    private func sayHowItWasLeft(_ run: Int64, _ instance: OpenInstance, _ console: Console) async throws {
-        do {
-            let left = try await instance.engine.runHistory(run).run
-            guard left.state.isOpen else { return console.note("run \(run) has ended: \(left.state.rawValue)") }
-            console.note(
-                "run \(run) stopped in \(left.phase.rawValue); what was committed stays. Once the cause is gone, go on with: "
-                    + "keyturn run resume \(run)"
-            )
-        } catch is any CodedError {
-            console.note("run \(run) stopped, and the database cannot be asked how it was left")
-        }
-    }
-}
-
-extension ExitStatus {
-    /// The exit code for a run as it was left.
-    init(of run: RunRecord) {
-        switch run.state {
-        case .done, .paused, .waiting, .open: self = .ok
-        case .cancelled, .doneWithExceptions, .needsOperator, .failed: self = .failed
-        }
+    /// The arguments of a call that drives a run.
+    func named(_ own: [String: FrameValue?]) -> [String: FrameValue?] {
+        var named = own
+        named["rows_per_second"] = rowsPerSecond.map { .double($0) }
+        named["duty_cycle"] = .double(dutyCycle)
+        named["max_extra_disk"] = maxExtraDisk.map { .integer($0) }
+        named["wait"] = .string(noWait ? "people" : "end")
+        return named
     }
 }
 
 /// Implements `keyturn rotate`.
-struct RotateCommand: InstanceCommand {
+struct RotateCommand: CallCommand {
     static let configuration = CommandConfiguration(
         commandName: "rotate", abstract: "Make a new key for a keyring and seal every value anew under it.",
         discussion: """
@@ -122,26 +57,16 @@ struct RotateCommand: InstanceCommand {
     @Flag(name: .long, help: "The key has leaked: mark it compromised, cancel and replace a routine run.")
     var emergency = false
 
-    /// How long an emergency waits for the process of a routine run to leave at its batch boundary.
-    private static let longestTakeOver = Duration.seconds(60)
-
-    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: true)
-        let request = PlanRequest(kind: .rotate, urgency: emergency ? .emergency : .routine, keyring: try Name(keyring))
-        let made = try await instance.engine.plan(request)
-        let question =
-            emergency
-            ? "This marks the active key of \"\(keyring)\" compromised and rewrites every value of it"
-            : "This makes a new key for \"\(keyring)\" and rewrites every value of it"
-        try confirm(made, console, question: question, insistingOn: plan)
-        if emergency { try await instance.engine.askOpenRunToMakeWay() }
-        return try await driving.start(
-            made, request, instance, console, interrupt, within: emergency ? Self.longestTakeOver : .zero)
+    func perform(_ caller: Caller) async throws -> Outcome {
+        let own: [String: FrameValue?] = [
+            "keyring": .string(keyring), "plan": .text(plan), "emergency": .flag(emergency),
+        ]
+        return try await caller.outcome("rotations.rotate", driving.named(own))
     }
 }
 
 /// Implements `keyturn adopt`.
-struct AdoptCommand: InstanceCommand {
+struct AdoptCommand: CallCommand {
     static let configuration = CommandConfiguration(
         commandName: "adopt", abstract: "Seal the plaintext of declared columns for the first time.",
         discussion: """
@@ -159,28 +84,13 @@ struct AdoptCommand: InstanceCommand {
     @Option(name: .long, help: "Insist on the plan with this hash.")
     var plan: String?
 
-    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: true)
-        var records: [ColumnRecord] = []
-        for text in columns { records.append(try await instance.engine.column(try ColumnPath(text))) }
-        let keyrings = Set(records.map(\.declaration.keyring))
-        guard let keyring = keyrings.first, keyrings.count == 1 else {
-            throw CommandError(
-                .callerUsage,
-                "the columns belong to several keyrings: \(keyrings.sorted().map(\.description).joined(separator: ", "))",
-                hint: "Adopt the columns of one keyring at a time.", status: .usage
-            )
-        }
-        let request = PlanRequest(kind: .adopt, keyring: keyring, columnIDs: records.map(\.id))
-        let made = try await instance.engine.plan(request)
-        let question = "This seals the plaintext of \(columns.joined(separator: ", ")) under \"\(keyring)\""
-        try confirm(made, console, question: question, insistingOn: plan)
-        return try await driving.start(made, request, instance, console, interrupt)
+    func perform(_ caller: Caller) async throws -> Outcome {
+        try await caller.outcome("rotations.adopt", driving.named(["columns": .texts(columns), "plan": .text(plan)]))
     }
 }
 
 /// Implements `keyturn convert`.
-struct ConvertCommand: InstanceCommand {
+struct ConvertCommand: CallCommand {
     static let configuration = CommandConfiguration(
         commandName: "convert", abstract: "Move the values of columns to a keyring of another core.",
         discussion: """
@@ -206,35 +116,21 @@ struct ConvertCommand: InstanceCommand {
     @Option(name: .long, help: "Insist on the plan with this hash.")
     var plan: String?
 
-    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: true)
-        var ids: [Int64] = []
-        for text in columns { ids.append(try await instance.engine.column(try ColumnPath(text)).id) }
-        let request = PlanRequest(kind: .convert, keyring: try Name(to), columnIDs: ids, context: context?.scheme)
-        let made = try await instance.engine.plan(request)
-        let question = "This seals \(columns.joined(separator: ", ")) anew under \"\(to)\" (\(made.core))"
-        try confirm(made, console, question: question, insistingOn: plan)
-        let outcome = try await driving.start(made, request, instance, console, interrupt)
-        console.note("Now write keyring = \"\(to)\" for \(columns.joined(separator: ", ")) in keyturn.lua.")
-        return outcome
+    func perform(_ caller: Caller) async throws -> Outcome {
+        let own: [String: FrameValue?] = [
+            "columns": .texts(columns), "to": .string(to), "plan": .text(plan), "context": .text(context?.rawValue),
+        ]
+        return try await caller.outcome("rotations.convert", driving.named(own))
     }
 }
 
 /// What values can be bound to, as the command line names it.
 enum BindingArgument: String, CaseIterable, ExpressibleByArgument {
     case none, column, row
-
-    var scheme: ValueContext.Scheme {
-        switch self {
-        case .none: .none
-        case .column: .column
-        case .row: .row
-        }
-    }
 }
 
 /// Implements `keyturn rewrap`.
-struct RewrapCommand: InstanceCommand {
+struct RewrapCommand: CallCommand {
     static let configuration = CommandConfiguration(
         commandName: "rewrap", abstract: "Wrap a keyring's keys under the provider's present key; rows untouched.",
         discussion: """
@@ -255,31 +151,8 @@ struct RewrapCommand: InstanceCommand {
     @Flag(name: .long, help: "Let the provider make a new key first.")
     var newRoot = false
 
-    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: true)
-        let request = PlanRequest(kind: .rewrap, keyring: try Name(keyring), makesNewRoot: newRoot)
-        let made = try await instance.engine.plan(request)
-        if let to, to != made.rewrap?.provider {
-            throw CommandError(
-                .callerUsage,
-                "keyring \"\(keyring)\" is declared with provider \"\(made.rewrap?.provider ?? "-")\", not \(quoted(to))",
-                hint: "Change provider = … in keyturn.lua first.", status: .usage
-            )
-        }
-        let question = "This wraps the keys of \"\(keyring)\" anew under provider \"\(made.rewrap?.provider ?? "-")\""
-        try confirm(made, console, question: question, insistingOn: nil)
-        return try await driving.start(made, request, instance, console, interrupt)
+    func perform(_ caller: Caller) async throws -> Outcome {
+        let own: [String: FrameValue?] = ["keyring": .string(keyring), "to": .text(to), "new_root": .flag(newRoot)]
+        return try await caller.outcome("rotations.rewrap", driving.named(own))
     }
-}
-
-/// Shows a plan's warnings and has it confirmed.
-private func confirm(_ plan: Plan, _ console: Console, question: String, insistingOn hash: String?) throws {
-    if let hash, hash != plan.hash {
-        throw RotationError(
-            .callerPlanStale, "the plan has changed: its hash is \(plan.hash), not \(quoted(hash))",
-            hint: "Look at \"keyturn plan \(plan.keyring)\" again; nothing was changed."
-        )
-    }
-    for warning in plan.warnings { console.note("warning: \(warning)") }
-    if plan.refusals.isEmpty { try console.confirm(question, byTyping: plan.keyring) }
 }

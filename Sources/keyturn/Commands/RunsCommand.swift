@@ -1,10 +1,7 @@
 internal import ArgumentParser
-internal import ControlStore
+internal import Control
 internal import Foundation
-internal import KeyModel
-internal import PluginKit
-internal import Rotation
-internal import Terminal
+internal import Frames
 
 /// Implements `keyturn runs`.
 struct RunsCommand: AsyncParsableCommand {
@@ -15,29 +12,16 @@ struct RunsCommand: AsyncParsableCommand {
 }
 
 /// Implements `keyturn runs list`.
-struct RunsListCommand: InstanceCommand {
+struct RunsListCommand: CallCommand {
     static let configuration = CommandConfiguration(commandName: "list", abstract: "List the runs, newest first.")
 
     @OptionGroup var global: GlobalOptions
 
-    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: false)
-        let runs = try await instance.engine.runs()
-        let columns = ["run", "kind", "keyring", "phase", "state", "started", "finished", "by"].map { Table.Column($0) }
-        let rows = runs.map { run in
-            [
-                String(run.id), run.urgency == .emergency ? "\(run.kind.rawValue)!" : run.kind.rawValue,
-                run.keyring.description,
-                run.phase.rawValue, run.state.rawValue, run.startedAt.description, run.finishedAt?.description ?? "",
-                run.actor,
-            ]
-        }
-        return Outcome(Report(runs.map(RunSummary.init), [.table(nil, columns: columns, rows: rows)]))
-    }
+    func perform(_ caller: Caller) async throws -> Outcome { try await caller.outcome("runs.list") }
 }
 
 /// Implements `keyturn runs show`.
-struct RunsShowCommand: InstanceCommand {
+struct RunsShowCommand: CallCommand {
     static let configuration = CommandConfiguration(
         commandName: "show", abstract: "Show one run: its steps, its counts, what it quarantined, its proof.",
         discussion: """
@@ -54,21 +38,18 @@ struct RunsShowCommand: InstanceCommand {
     @Option(name: .long, help: "Write the proof to this file.")
     var proof: String?
 
-    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: false)
-        let history = try await instance.engine.runHistory(run)
-        if let proof { try write(history, to: proof) }
-        return Outcome(history.report)
+    func perform(_ caller: Caller) async throws -> Outcome {
+        let shown = try await caller.call("runs.show", ["run": .integer(run)])
+        if let proof { try write(try await caller.call("runs.proof", ["run": .integer(run)]).value, to: proof) }
+        return Outcome(Report(shown))
     }
 
-    private func write(_ history: RunHistory, to path: String) throws {
-        guard let signed = try SignedProof.decode(history.run.proof),
-            let signature = Data(base64Encoded: signed.signature)
-        else {
-            throw CommandError(.callerFile, "run \(run) has no proof", hint: "A run is proved when it is verified.")
-        }
-        try OutputFile(path).write(Bytes(signed.statement.utf8))
-        try OutputFile(path + ".sig").write(Bytes(signature))
+    private func write(_ proof: FrameValue, to path: String) throws {
+        guard case .string(let statement)? = proof["statement"], case .string(let text)? = proof["signature"],
+            let signature = Data(base64Encoded: text)
+        else { throw CommandError(.callerFile, "the proof of run \(run) cannot be read") }
+        try OutputFile(path).write(Array(statement.utf8))
+        try OutputFile(path + ".sig").write(Array(signature))
     }
 }
 
@@ -81,7 +62,7 @@ struct RunCommand: AsyncParsableCommand {
 }
 
 /// Implements `keyturn run pause`.
-struct RunPauseCommand: InstanceCommand {
+struct RunPauseCommand: CallCommand {
     static let configuration = CommandConfiguration(
         commandName: "pause", abstract: "Pause a run after the batch in hand.",
         discussion: "It keeps its place; resume it when you like."
@@ -92,15 +73,13 @@ struct RunPauseCommand: InstanceCommand {
     @Argument(help: "The run's number.")
     var run: Int64
 
-    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: false)
-        try await instance.engine.ask(.pause, of: run)
-        return Outcome(Report(["run": run], [.lines(["run \(run) pauses after the batch in hand"])]))
+    func perform(_ caller: Caller) async throws -> Outcome {
+        try await caller.outcome("runs.pause", ["run": .integer(run)])
     }
 }
 
 /// Implements `keyturn run resume`.
-struct RunResumeCommand: InstanceCommand {
+struct RunResumeCommand: CallCommand {
     static let configuration = CommandConfiguration(
         commandName: "resume", abstract: "Go on with a run that was paused, interrupted or killed.",
         discussion: "Where another process still holds the paused run, that one goes on; otherwise this one drives it."
@@ -112,20 +91,13 @@ struct RunResumeCommand: InstanceCommand {
     @Argument(help: "The run's number.")
     var run: Int64
 
-    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: false)
-        try await instance.engine.ask(.none, of: run)
-        do {
-            return try await instance.locked { try await driving.drive(run, instance, console, interrupt) }
-        } catch let error as ControlStoreError where error.code == .storeLeaseHeld {
-            let holder = try await instance.engine.liveLease()?.holder ?? "another process"
-            return Outcome(Report(["run": run], [.lines(["run \(run) goes on in \(holder)"])]))
-        }
+    func perform(_ caller: Caller) async throws -> Outcome {
+        try await caller.outcome("runs.resume", driving.named(["run": .integer(run)]))
     }
 }
 
 /// Implements `keyturn run cancel`.
-struct RunCancelCommand: InstanceCommand {
+struct RunCancelCommand: CallCommand {
     static let configuration = CommandConfiguration(
         commandName: "cancel", abstract: "Cancel a run after the batch in hand.",
         discussion: """
@@ -139,23 +111,13 @@ struct RunCancelCommand: InstanceCommand {
     @Argument(help: "The run's number.")
     var run: Int64
 
-    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: false)
-        try console.confirm("This cancels run \(run)", byTyping: String(run))
-        try await instance.engine.ask(.cancel, of: run)
-        do {
-            _ = try await instance.locked {
-                try await instance.engine.drive(run, DriveOptions(interrupt: interrupt, waitsForPeople: false))
-            }
-            return Outcome(Report(["run": run], [.lines(["run \(run) is cancelled"])]))
-        } catch let error as ControlStoreError where error.code == .storeLeaseHeld {
-            return Outcome(Report(["run": run], [.lines(["run \(run) ends after the batch in hand"])]))
-        }
+    func perform(_ caller: Caller) async throws -> Outcome {
+        try await caller.outcome("runs.cancel", ["run": .integer(run)])
     }
 }
 
 /// Implements `keyturn run ack`.
-struct RunAcknowledgeCommand: InstanceCommand {
+struct RunAcknowledgeCommand: CallCommand {
     static let configuration = CommandConfiguration(
         commandName: "ack", abstract: "Say that a consumer can go along with a run.",
         discussion: """
@@ -172,12 +134,7 @@ struct RunAcknowledgeCommand: InstanceCommand {
     @Option(name: .long, help: "The consumer.")
     var consumer: String
 
-    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: false)
-        let name = try Name(consumer)
-        try console.confirm("This says that \"\(name)\" holds the keys it needs for run \(run)", byTyping: consumer)
-        let stage = try await instance.engine.acknowledge(run: run, consumer: name)
-        let text = stage == .opens ? "can open with the new key" : "seals with the new key"
-        return Outcome(Report(["consumer": consumer, "stage": stage.rawValue], [.lines(["\(name) \(text)"])]))
+    func perform(_ caller: Caller) async throws -> Outcome {
+        try await caller.outcome("runs.acknowledge", ["run": .integer(run), "consumer": .string(consumer)])
     }
 }

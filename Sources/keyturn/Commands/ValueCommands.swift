@@ -1,9 +1,7 @@
 internal import ArgumentParser
+internal import Control
 internal import Foundation
-internal import KeyModel
-internal import PluginKit
-internal import Rotation
-internal import Storage
+internal import Frames
 
 /// Which value of which column is meant, and where it comes from.
 struct ValueArguments: ParsableArguments {
@@ -19,27 +17,27 @@ struct ValueArguments: ParsableArguments {
     /// The most bytes of a value.
     static let limit = 64 << 20
 
-    /// Reads the value from standard input; one line end at its end is not part of it.
-    func read() throws -> Bytes {
+    /// The arguments of a call, the value read from standard input; one line end at its end is not part of it.
+    func named(readingValue: Bool) throws -> [String: FrameValue?] {
+        var named: [String: FrameValue?] = ["column": .string(column), "key": .texts(key), "base64": .flag(base64)]
+        guard readingValue else { return named }
         var bytes = try InputFile("-").read(limit: Self.limit)
         if bytes.last == UInt8(ascii: "\n") { bytes.removeLast() }
-        guard base64 else { return bytes }
-        guard let decoded = Data(base64Encoded: Data(bytes)) else {
-            throw CommandError(.callerUsage, "standard input is not base64", status: .usage)
+        if base64 {
+            guard Data(base64Encoded: Data(bytes)) != nil else {
+                throw CommandError(.callerUsage, "standard input is not base64", status: .usage)
+            }
+            named["value"] = .string(String(decoding: bytes, as: UTF8.self))
+        } else {
+            // Bytes that are no text travel as bytes.
+            named["value"] = String(validating: bytes, as: UTF8.self).map { .string($0) } ?? .binary(bytes)
         }
-        return Bytes(decoded)
-    }
-
-    /// The value as it is printed: as text where it is valid UTF-8, in base64 otherwise or on request.
-    func report(_ bytes: Bytes) -> Report {
-        let text = base64 ? nil : String(validating: bytes, as: UTF8.self)
-        let shown = text ?? Data(bytes).base64EncodedString()
-        return Report(["value": shown, "encoding": text == nil ? "base64" : "utf-8"], [.lines([shown])])
+        return named
     }
 }
 
 /// Implements `keyturn seal`.
-struct SealCommand: InstanceCommand {
+struct SealCommand: CallCommand {
     static let configuration = CommandConfiguration(
         commandName: "seal", abstract: "Seal one value from standard input, for an application.",
         discussion: "Example: printf secret | keyturn seal data_source.password --key 42"
@@ -48,17 +46,13 @@ struct SealCommand: InstanceCommand {
     @OptionGroup var global: GlobalOptions
     @OptionGroup var arguments: ValueArguments
 
-    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: false)
-        let sealed = try await instance.engine.seal(
-            try arguments.read(), column: try ColumnPath(arguments.column), row: arguments.key
-        )
-        return Outcome(arguments.report(sealed.bytes ?? []))
+    func perform(_ caller: Caller) async throws -> Outcome {
+        try await caller.outcome("columns.seal", try arguments.named(readingValue: true))
     }
 }
 
 /// Implements `keyturn open`.
-struct OpenCommand: InstanceCommand {
+struct OpenCommand: CallCommand {
     static let configuration = CommandConfiguration(
         commandName: "open", abstract: "Open one value from standard input, or the one that stands in a row.",
         discussion: "Example: keyturn open data_source.password --key 42 --stored"
@@ -70,16 +64,9 @@ struct OpenCommand: InstanceCommand {
     @Flag(name: .long, help: "Open the value that stands in the row.")
     var stored = false
 
-    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: false)
-        let column = try ColumnPath(arguments.column)
-        guard stored else {
-            let opened = try await instance.engine.open(try arguments.read(), column: column, row: arguments.key)
-            return Outcome(arguments.report(opened.plaintext))
-        }
-        guard let opened = try await instance.engine.openStored(column: column, row: arguments.key) else {
-            return Outcome(Report([String: String](), [.lines(["null"])]))
-        }
-        return Outcome(arguments.report(opened.plaintext))
+    func perform(_ caller: Caller) async throws -> Outcome {
+        var named = try arguments.named(readingValue: !stored)
+        named["stored"] = .flag(stored)
+        return try await caller.outcome("columns.open", named)
     }
 }

@@ -9,21 +9,20 @@ struct InputFile {
     /// Names a file; `-` is standard input.
     init(_ path: String) { self.path = path }
 
-    /// Reads a secret of at most 64 KiB into locked memory.
+    /// Opens it for somebody else to read and close.
     ///
     /// - Throws: ``CommandError`` with `callerFile`.
-    func readSecret() throws -> SecretBytes {
-        var bytes = try read(limit: 65_536)
-        defer { bytes.withUnsafeMutableBytes { Self.erase($0) } }
-        return SecretBytes(copying: bytes)
+    func open() throws -> Int32 {
+        let descriptor = path == "-" ? dup(STDIN_FILENO) : Foundation.open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw failed("open") }
+        return descriptor
     }
 
     /// Reads at most `limit` bytes; more is an error.
     ///
     /// - Throws: ``CommandError`` with `callerFile`.
     func read(limit: Int) throws -> Bytes {
-        let descriptor = path == "-" ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw failed("open") }
+        let descriptor = try open()
         defer { close(descriptor) }
         var bytes: Bytes = []
         var chunk = Bytes(repeating: 0, count: 65_536)
@@ -68,18 +67,6 @@ struct OutputFile {
         try sync(descriptor)
     }
 
-    /// Writes a secret and the end of its line.
-    ///
-    /// - Throws: ``CommandError`` with `callerFile`.
-    func write(_ secret: borrowing SecretBytes) throws {
-        let descriptor = try make()
-        defer { close(descriptor) }
-        let isWritten = secret.withExposedBytes { Self.writeAll($0, to: descriptor) }
-        let end = Bytes([UInt8(ascii: "\n")])
-        guard isWritten, end.withUnsafeBytes({ Self.writeAll($0, to: descriptor) }) else { throw failed("write") }
-        try sync(descriptor)
-    }
-
     private func make() throws -> Int32 {
         let descriptor =
             path.map { open($0, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600) } ?? dup(STDOUT_FILENO)
@@ -106,5 +93,32 @@ struct OutputFile {
         CommandError(
             .callerFile,
             "cannot \(what) \(path.map { quoted($0) } ?? "standard output"): \(String(cString: strerror(errno)))")
+    }
+}
+
+/// A new file of mode 0600, or standard output, that is handed to whoever writes it.
+struct HandedFile {
+    private let path: String?
+    private let descriptor: Int32
+
+    /// Makes the file, which must not be there yet; nil is standard output.
+    ///
+    /// - Throws: ``CommandError`` with `callerFile`.
+    init(_ path: String?) throws {
+        self.path = path
+        descriptor =
+            path.map { open($0, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600) } ?? dup(STDOUT_FILENO)
+        guard descriptor >= 0 else {
+            let name = path.map { quoted($0) } ?? "standard output"
+            throw CommandError(.callerFile, "cannot make \(name): \(String(cString: strerror(errno)))")
+        }
+    }
+
+    /// The descriptor; whoever gets it closes it.
+    func handOver() throws -> Int32 { descriptor }
+
+    /// Removes the file again, since what was to stand there does not.
+    func remove() {
+        if let path { unlink(path) }
     }
 }

@@ -78,6 +78,10 @@ struct Parts {
         death = try DieAtPoint(environment: ProcessInfo.processInfo.environment)
     }
 
+    func loadScript(_ file: String) async throws -> (configuration: Configuration, script: ConfigurationScript) {
+        try await ConfigurationLoader(cores: cores.descriptors).loadScript(file: file)
+    }
+
     func load(_ file: String) async throws -> Configuration {
         try await ConfigurationLoader(cores: cores.descriptors).load(file: file)
     }
@@ -111,7 +115,7 @@ struct Parts {
 
 extension InstanceDirectory {
     /// Begins a journal where there is none; it knows no nonce, so that nothing works before the database is accepted.
-    fileprivate func beginJournal(of instance: String) throws {
+    func beginJournal(of instance: String) throws {
         guard !FileManager.default.fileExists(atPath: journal) else { return }
         let node = UUID().uuidString.lowercased()
         _ = try NodeJournal(creating: journal, with: .init(node: node, instance: instance, nonce: "", epoch: 0))

@@ -1,5 +1,7 @@
+internal import Control
 internal import ControlStore
 internal import Foundation
+internal import Frames
 internal import KeyModel
 internal import PluginKit
 internal import Rotation
@@ -67,14 +69,12 @@ final class Console: Sendable {
     }
 
     /// Shows how far a run is: one line that is rewritten on a terminal, plain lines now and then otherwise.
-    func show(_ snapshot: RunSnapshot) {
-        let phase = snapshot.column.map { "\(snapshot.phase.rawValue) \($0)" } ?? snapshot.phase.rawValue
+    func show(_ progress: ControlEvent.Progress) {
         // What makes a run need an operator is the command's error and said at its end.
-        if let message = snapshot.message, snapshot.state == .paused || snapshot.state == .waiting {
-            return note("run \(snapshot.run) \(snapshot.state.rawValue): \(message)")
-        }
-        guard snapshot.rowsDone > 0 else { return }
-        show(phase: phase, done: snapshot.rowsDone, expected: snapshot.rowsExpected)
+        if let waiting = progress.waiting { return note("run \(progress.run) \(waiting)") }
+        guard progress.done > 0 || progress.run == 0 else { return }
+        let phase = progress.subject.isEmpty ? progress.phase : "\(progress.phase) \(progress.subject)"
+        show(phase: phase, done: progress.done, expected: progress.total ?? 0)
     }
 
     /// Shows how far some work is.
@@ -135,6 +135,14 @@ final class Console: Sendable {
         }
     }
 
+    /// Asks a person; nil where they interrupted or said nothing.
+    func ask(_ question: Question) async -> String? {
+        finishProgress()
+        Self.write(question.text + ": ", to: STDERR_FILENO)
+        do { try waitForLine() } catch { return nil }
+        return readLine(strippingNewline: true)
+    }
+
     private func text(_ report: Report) -> [String] {
         let isTerminal = TerminalSize.isTerminal(STDOUT_FILENO)
         let size = TerminalSize(descriptor: STDOUT_FILENO, environment: ProcessInfo.processInfo.environment)
@@ -166,6 +174,9 @@ final class Console: Sendable {
     }
 
     private func lines(of value: any Encodable) throws -> [String] {
+        if let value = value as? FrameValue, case .array(let elements) = value {
+            return try elements.map { try json($0, isCompact: true) }
+        }
         let mirror = Mirror(reflecting: value)
         guard mirror.displayStyle == .collection else { return [try json(value, isCompact: true)] }
         return try mirror.children.compactMap { $0.value as? any Encodable }.map { try json($0, isCompact: true) }
@@ -197,49 +208,7 @@ extension ExitStatus {
     init(for error: any Error) {
         switch error {
         case let error as CommandError: self = error.status
-        case let error as StorageError: self = Self.status(of: error.code)
-        case let error as ControlStoreError: self = Self.status(of: error.code)
-        case let error as RotationError: self = Self.status(of: error.code)
-        case let error as SchedulingError: self = Self.status(of: error.code)
-        case let error as ProviderError:
-            self =
-                [.providerUnavailable, .providerDenied, .providerMisconfigured].contains(error.code)
-                ? .unreachable : .failed
-        case let error as ScriptingError: self = error.code == .callerLimitExceeded ? .killed : .failed
-        default: self = .failed
-        }
-    }
-
-    private static func status(of code: StorageError.Code) -> ExitStatus {
-        switch code {
-        case .storeUnavailable, .storeBusy, .storeReadOnly: .unreachable
-        default: .failed
-        }
-    }
-
-    private static func status(of code: ControlStoreError.Code) -> ExitStatus {
-        switch code {
-        case .storeLeaseHeld, .storeLeaseLost: .unreachable
-        case .storeSetBack: .refused
-        default: .failed
-        }
-    }
-
-    private static func status(of code: SchedulingError.Code) -> ExitStatus {
-        switch code {
-        case .callerCronMalformed, .callerCronNeverFires, .callerTimeMalformed, .callerWindowMalformed,
-            .callerZoneUnknown, .callerFunctionInvalid:
-            .usage
-        case .callerScheduleImpossible: .refused
-        case .dataZoneMalformed, .storeZonesUnavailable: .failed
-        }
-    }
-
-    private static func status(of code: RotationError.Code) -> ExitStatus {
-        switch code {
-        case .callerPlanStale, .callerRunOpen, .callerPolicyForbids: .refused
-        case .keyNotUnwrapped: .unreachable
-        default: .failed
+        default: self = ExitStatus(rawValue: ControlError(wrapping: error).status) ?? .failed
         }
     }
 }

@@ -1,4 +1,6 @@
+internal import Control
 internal import Foundation
+internal import Frames
 internal import Terminal
 
 /// A result in both of its forms: a value for programs and blocks for people.
@@ -21,6 +23,23 @@ struct Report {
     init(_ value: any Encodable, _ blocks: [Block]) {
         self.value = value
         self.blocks = blocks
+    }
+
+    /// What a call came to.
+    init(_ answer: Answer) {
+        self.init(answer.value, answer.blocks.map(Block.init))
+    }
+}
+
+extension Report.Block {
+    fileprivate init(_ block: Answer.Block) {
+        switch block {
+        case .lines(let lines): self = .lines(lines)
+        case .record(let fields): self = .record(fields.map { ($0.label, $0.value) })
+        case .table(let title, let columns, let rows):
+            let columns = columns.map { Table.Column($0.header, alignment: $0.isNumber ? .right : .left) }
+            self = .table(title, columns: columns, rows: rows)
+        }
     }
 }
 

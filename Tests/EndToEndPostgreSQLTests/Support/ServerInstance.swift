@@ -15,8 +15,8 @@ struct ServerInstance {
     }
 
     /// Writes the configuration, whose database is this one; makes no instance.
-    func configure(_ configuration: String, user: String = "postgres") throws {
-        let url = "postgresql://\(user)@/\(database.name)?host=\(database.cluster.directory)"
+    func configure(_ configuration: String, user: String = "postgres", url: String? = nil) throws {
+        let url = url ?? "postgresql://\(user)@/\(database.name)?host=\(database.cluster.directory)"
         try sandbox.write("database \"\(url)\"\n\(configuration)\n", to: "keyturn.lua")
     }
 

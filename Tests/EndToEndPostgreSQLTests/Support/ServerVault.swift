@@ -15,12 +15,14 @@ struct ServerVault {
     var sandbox: Sandbox { server.sandbox }
 
     /// Makes the table with an instance for it, its values sealed unless `isSealed` is false.
-    static func made(rows: Int, on server: ServerInstance, isSealed: Bool = true) async throws -> ServerVault {
+    static func made(
+        rows: Int, on server: ServerInstance, isSealed: Bool = true, url: String? = nil
+    ) async throws -> ServerVault {
         try server.configure(
             """
             keyring "vault" { core = "kr1" }
             column "secret.value" { keyring = "vault", key = "id", context = "row" }
-            """)
+            """, url: url)
         try await server.application.runAside(
             """
             CREATE TABLE secret (id integer PRIMARY KEY, value text);

@@ -1,4 +1,4 @@
-internal import Terminal
+internal import KeyModel
 internal import Testing
 
 struct ReadableTests {

@@ -1,8 +1,7 @@
 internal import ControlStore
 internal import KeyModel
-internal import Rotation
+package import Rotation
 internal import Storage
-internal import Terminal
 
 /// A run for programs.
 struct RunSummary: Encodable {
@@ -36,6 +35,33 @@ struct RunSummary: Encodable {
         finishedAt = run.finishedAt?.description
         actor = run.actor
         message = run.message
+    }
+}
+
+extension RunState {
+    /// Whether a run in this state is as it should be.
+    var isGood: Bool {
+        switch self {
+        case .done, .paused, .waiting, .open: true
+        case .cancelled, .doneWithExceptions, .needsOperator, .failed: false
+        }
+    }
+}
+
+/// The newest runs for people and programs.
+struct RunList {
+    let runs: [RunRecord]
+
+    func answer() throws -> Answer {
+        let rows = runs.map { run in
+            [
+                String(run.id), run.urgency == .emergency ? "\(run.kind.rawValue)!" : run.kind.rawValue,
+                run.keyring.description, run.phase.rawValue, run.state.rawValue, run.startedAt.description,
+                run.finishedAt?.description ?? "", run.actor,
+            ]
+        }
+        let headers = ["run", "kind", "keyring", "phase", "state", "started", "finished", "by"]
+        return try Answer(encoding: runs.map(RunSummary.init), [.table(nil, headers, rows: rows)])
     }
 }
 
@@ -75,7 +101,9 @@ private struct RunDetail: Encodable {
 
 extension RunHistory {
     /// The run for people and programs.
-    var report: Report {
+    ///
+    /// - Throws: `EncodingError`.
+    package func answer() throws -> Answer {
         let signed = try? SignedProof.decode(run.proof)  // shown as it is; whoever checks it reads the text itself
         let statement = try? ProofStatement.decode(signed?.statement)
         let detail = RunDetail(
@@ -88,31 +116,30 @@ extension RunHistory {
             rowsMissed: progress.reduce(0) { $0 + $1.counts.missed }, proof: statement, signature: signed?.signature,
             signer: signed?.signer
         )
-        return Report(detail, blocks(statement, signed))
+        return try Answer(encoding: detail, blocks(statement, signed), isGood: run.state.isGood)
     }
 
-    private func blocks(_ statement: ProofStatement?, _ signed: SignedProof?) -> [Report.Block] {
-        var blocks: [Report.Block] = [
-            .record([
-                ("run", "\(run.id): \(run.kind.rawValue) \"\(run.keyring)\", \(run.urgency.rawValue)"),
-                ("state", run.state.rawValue + (run.message.map { ": \($0)" } ?? "")), ("phase", run.phase.rawValue),
-                ("new key", run.newKey?.description ?? "-"),
-                ("old keys", run.oldKeys.isEmpty ? "none" : run.oldKeys.map(\.description).joined(separator: ", ")),
-                ("by", run.actor),
+    private func blocks(_ statement: ProofStatement?, _ signed: SignedProof?) -> [Answer.Block] {
+        var blocks: [Answer.Block] = [
+            .fields([
+                "run": "\(run.id): \(run.kind.rawValue) \"\(run.keyring)\", \(run.urgency.rawValue)",
+                "state": run.state.rawValue + (run.message.map { ": \($0)" } ?? ""), "phase": run.phase.rawValue,
+                "new key": run.newKey?.description ?? "-",
+                "old keys": run.oldKeys.isEmpty ? "none" : run.oldKeys.map(\.description).joined(separator: ", "),
+                "by": run.actor,
             ]),
             .table(
-                "steps", columns: ["at", "phase", "what"].map { Table.Column($0) },
-                rows: steps.map {
-                    [$0.at.description, $0.phase.rawValue, $0.what]
-                }),
+                "steps", ["at", "phase", "what"],
+                rows: steps.map { [$0.at.description, $0.phase.rawValue, $0.what] }),
             .table(
-                "counts", columns: Self.countColumns,
+                "counts", ["phase", "column"],
+                numbers: ["rows", "rewritten", "missed", "unchanged", "quarantined", "bytes"],
                 rows: progress.sorted { ($0.phase, $0.columnID) < ($1.phase, $1.columnID) }.map(row)),
         ]
         if quarantineCount > 0 {
             let rows = quarantined.prefix(20).map { [name($0.columnID), $0.key.description, $0.reason] }
             let title = "quarantined: \(Readable.count(quarantineCount))"
-            blocks.append(.table(title, columns: ["column", "row", "reason"].map { Table.Column($0) }, rows: rows))
+            blocks.append(.table(title, ["column", "row", "reason"], rows: rows))
         }
         if let statement, let signed { blocks.append(.lines(proof(statement, signed))) }
         return blocks
@@ -129,13 +156,6 @@ extension RunHistory {
             "  old bytes may remain in: \(statement.oldBytesMayRemainIn.joined(separator: "; "))",
             "  signed by \(signed.signer)", "  \(signed.signature)",
         ]
-    }
-
-    private static var countColumns: [Table.Column] {
-        [Table.Column("phase"), Table.Column("column")]
-            + ["rows", "rewritten", "missed", "unchanged", "quarantined", "bytes"].map {
-                Table.Column($0, alignment: .right)
-            }
     }
 
     private func row(_ progress: ColumnProgress) -> [String] {

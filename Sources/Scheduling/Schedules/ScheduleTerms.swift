@@ -1,7 +1,8 @@
+internal import ControlStore
 package import KeyModel
 
-/// A `schedule "name" { … }`, its words read but not yet tried against zones and calendars.
-package struct ScheduleDeclaration: Hashable, Sendable {
+/// What a schedule's declaration says, its values read but not yet tried against zones and calendars.
+package struct ScheduleTerms: Hashable, Sendable {
     /// What makes a schedule due; exactly one of these is declared.
     package enum Timing: Hashable, Sendable {
         /// A cron expression.
@@ -82,9 +83,6 @@ package struct ScheduleDeclaration: Hashable, Sendable {
     package var notWith: [Name] = []
     /// The distance they keep.
     package var apart: Duration?
-    /// The line at which it stands.
-    package var line: Int64 = 0
-
     /// Makes a declaration with everything else at its default.
     package init(name: Name, timing: Timing, zone: String) {
         self.name = name
@@ -93,11 +91,5 @@ package struct ScheduleDeclaration: Hashable, Sendable {
     }
 
     /// A digest of everything that it says, which tells an edited schedule.
-    package var hash: String { ContentHash.sha256("\(hashable)".utf8) }
-
-    private var hashable: ScheduleDeclaration {
-        var copy = self
-        copy.line = 0
-        return copy
-    }
+    package var hash: String { ContentHash.sha256("\(self)".utf8) }
 }

@@ -1,0 +1,89 @@
+package import ControlStore
+internal import Frames
+internal import KeyModel
+internal import Rotation
+
+extension API {
+    /// `configuration.…`
+    static var configuration: [Entry] {
+        [
+            Entry(
+                "configuration.show", "Show which configuration holds, and what its hooks and schedules may call",
+                example: "configuration.show()", result: "file, hash, whether the file has changed, grant",
+                role: .viewer,
+                handler: show),
+            Entry(
+                "configuration.load",
+                "Take up keyturn.lua as its file stands now, and grant its hooks and schedules their calls",
+                details: """
+                    A configuration whose hash is new is confirmed once: its functions act under this grant without anybody \
+                    asking, so the calls that they name are listed first. What they call beyond that is refused to them.
+                    """,
+                example: "configuration.load()", result: "hash and granted calls",
+                errors: ["callerConfigurationInvalid", "callerConfigurationConflict"], role: .serverAdmin,
+                effect: .changes(proposeLoading), handler: load),
+        ]
+    }
+
+    /// What functions of a configuration may call once they are granted: the changing entries that its text names.
+    package func grantable(by configuration: Configuration) -> [String] {
+        entries.filter { $0.isMutating && configuration.mentions.contains($0.name) }.map(\.name)
+    }
+
+    private static func show(_ call: Invocation) async throws -> Answer {
+        let held = call.instance.configuration
+        let grant = try await call.instance.context.control.read { try $0.grant(of: held.hash) }
+        let file = try await call.service.source.configuration()
+        let calls = grant?.calls ?? []
+        let changed = file.hash != held.hash
+        var value: [String: FrameValue] = [
+            "file": .string(held.file), "hash": .string(held.hash), "fileHasChanged": .bool(changed),
+            "granted": .array(calls.map { .string($0) }),
+            "wanted": .array(call.service.api.grantable(by: held).map { .string($0) }),
+        ]
+        if let grant { value["grantedBy"] = .string(grant.actor) }
+        return Answer(
+            .map(value),
+            [
+                .fields([
+                    "file": held.file, "hash": held.hash, "file has changed": changed ? "yes" : "no",
+                    "granted": calls.isEmpty ? "nothing" : calls.joined(separator: ", "),
+                    "granted by": grant.map { "\($0.actor), \($0.at)" } ?? "nobody",
+                ])
+            ])
+    }
+
+    private static func proposeLoading(_ call: Invocation) async throws -> Proposal {
+        let configuration = try await call.service.source.configuration()
+        guard configuration.database == call.instance.configuration.database else {
+            throw ControlError(
+                .callerNotFound, "the configuration names another database than the one that is open",
+                hint: "Stop Keyturn, then start it with the new one; an instance belongs to one database.")
+        }
+        let calls = call.service.api.grantable(by: configuration)
+        let what = calls.isEmpty ? "calls nothing that changes anything" : "may call \(calls.joined(separator: ", "))"
+        var proposal = Proposal(
+            "This takes up \(quoted(configuration.file)), whose hooks and schedules \(what)", byTyping: "load",
+            facts: [configuration.hash] + calls)
+        proposal.subject = configuration
+        return proposal
+    }
+
+    private static func load(_ call: Invocation) async throws -> Answer {
+        guard let configuration = call.proposal?.subject as? Configuration else {
+            throw ControlError(.internalProtocol, "the configuration was not read")
+        }
+        let calls = call.service.api.grantable(by: configuration)
+        let grant = GrantRecord(
+            configurationHash: configuration.hash, calls: calls, actor: call.actor, at: call.instance.context.now())
+        call.outcome?.note("hash \(configuration.hash), granted \(calls.joined(separator: ", "))")
+        try await call.engine().apply(configuration) { session in
+            try session.record(grant)
+            try call.alongside(session)
+        }
+        await call.service.replace(configuration)
+        return Answer(
+            ["hash": .string(configuration.hash), "granted": .array(calls.map { .string($0) })],
+            [.lines(["\(configuration.file) is taken up"] + calls.map { "  may call \($0)" })])
+    }
+}

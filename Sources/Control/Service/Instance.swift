@@ -1,0 +1,102 @@
+package import ControlStore
+internal import KeyModel
+package import Rotation
+package import Scheduling
+package import Scripting
+
+/// An instance that is open: its database connected, its providers at hand.
+package struct Instance: Sendable {
+    /// Its directory.
+    package let directory: InstanceDirectory
+    /// The configuration that it works by.
+    package var configuration: Configuration
+    /// The engine's surroundings; the actor in them is the instance itself.
+    package let context: RotationContext
+
+    /// Describes an instance.
+    package init(directory: InstanceDirectory, configuration: Configuration, context: RotationContext) {
+        self.directory = directory
+        self.configuration = configuration
+        self.context = context
+    }
+
+    /// An engine that acts for somebody, with the database's present state.
+    ///
+    /// - Throws: As ``RotationEngine/init(context:configurationHash:)``.
+    package func engine(for actor: String) async throws -> RotationEngine {
+        var context = context
+        context.actor = actor
+        return try await RotationEngine(context: context, configurationHash: configuration.hash)
+    }
+}
+
+/// Puts instances together; the executable knows drivers, cores and providers.
+package protocol InstanceSource: Sendable {
+    /// The instance's directory.
+    var directory: InstanceDirectory { get }
+
+    /// Reads the configuration as its file stands now.
+    ///
+    /// - Throws: A ``CodedError`` that names the file and the line.
+    func configuration() async throws -> Configuration
+
+    /// Connects the database and opens the keys' provider.
+    ///
+    /// - Parameters:
+    ///   - configuration: What to open.
+    ///   - beginsJournal: Whether a journal that is missing is begun anew, as only `recover` may.
+    /// - Throws: Whatever stands in the way.
+    func open(_ configuration: Configuration, beginsJournal: Bool) async throws -> Instance
+
+    /// Where functions of the configuration's schedules are evaluated; nil where they cannot be.
+    ///
+    /// - Throws: A ``CodedError`` where the file cannot be read, or is no longer the one of this configuration.
+    func scheduleFunctions(_ configuration: Configuration) async throws -> (any ScheduleFunctions)?
+
+    /// Writes an encrypted copy of the root key for recipients.
+    ///
+    /// - Throws: A ``CodedError`` that says why.
+    func exportRootKey(to recipients: [String], into descriptor: Int32) async throws
+}
+
+extension InstanceSource {
+    /// Nil: functions cannot be evaluated.
+    package func scheduleFunctions(_ configuration: Configuration) async throws -> (any ScheduleFunctions)? { nil }
+}
+
+/// Posts to the addresses that the configuration names.
+package protocol WebhookPoster: Sendable {
+    /// Posts JSON to an address.
+    ///
+    /// - Returns: The status of HTTP.
+    /// - Throws: ``ControlError`` whose message does not show the address.
+    func post(_ body: [UInt8], to webhook: WebhookDeclaration) async throws -> Int
+}
+
+/// Runs texts of Lua for sessions.
+package protocol ScriptEngine: Sendable {
+    /// Makes what runs the scripts of one session; costs nothing before the first.
+    func makeSession() -> any ScriptRunner
+}
+
+/// Runs the scripts of one session, one at a time, in a worker whose variables stay.
+package protocol ScriptRunner: Sendable {
+    /// Runs a text of Lua.
+    ///
+    /// - Parameters:
+    ///   - script: The text.
+    ///   - api: The API as ``API/description`` gives it, for the tables that scripts see.
+    ///   - host: Performs the script's calls and takes its output.
+    /// - Returns: The values that it handed back, in both forms.
+    /// - Throws: A ``CodedError``: `callerIncomplete`, `callerScriptFailed`, `callerLimitExceeded`, `callerInterrupted`.
+    func run(_ script: Script, api: API, host: any ScriptHost) async throws -> Answer
+
+    /// Asks the script to end.
+    func cancel() async
+
+    /// Kills the worker; variables are lost.
+    func kill() async
+
+    /// Ends the worker.
+    func close() async
+}

@@ -1,0 +1,214 @@
+package import ControlStore
+internal import Foundation
+internal import Frames
+internal import KeyModel
+package import Logging
+internal import Rotation
+internal import Storage
+
+/// Serves one instance to every caller: the daemon's heart, and what a command hosts within itself.
+///
+/// It opens the instance once, drives runs in the background, and opens a session for each caller.
+package actor InstanceService: ControlService {
+    /// How long the service lives.
+    package enum Life: Sendable {
+        /// As long as the daemon: it holds the instance's lock, resumes runs, and takes a changed configuration when asked.
+        case daemon
+        /// As long as one command or console: it takes the lock for a run only, and reads the configuration as it stands.
+        case command
+    }
+
+    /// The table of what can be called.
+    package nonisolated let api: API
+    /// Drives runs.
+    package nonisolated let driver: RunDriver
+    /// Told what is worth knowing later.
+    package nonisolated let logger: Logger
+    nonisolated let source: any InstanceSource
+    nonisolated let webhooks: any WebhookPoster
+    nonisolated let scripts: (any ScriptEngine)?
+    nonisolated let tokens = PlanTokens()
+    private let life: Life
+    private var opened: Instance?
+    private var opening: Task<Instance, any Error>?
+    private var lock: HeldLock?
+
+    /// Makes a service; opens nothing yet.
+    package init(
+        _ source: any InstanceSource, api: API, life: Life, webhooks: any WebhookPoster,
+        scripts: (any ScriptEngine)? = nil, logger: Logger
+    ) {
+        self.source = source
+        self.api = api
+        self.life = life
+        self.webhooks = webhooks
+        self.scripts = scripts
+        self.logger = logger
+        driver = RunDriver(directory: source.directory, holdsLock: life == .daemon, logger: logger)
+    }
+
+    /// Whether runs go on when a session ends.
+    package var keepsRuns: Bool { life == .daemon }
+
+    /// Takes the instance's lock, opens it, and brings what a crash left into order.
+    ///
+    /// - Throws: ``ControlStoreError`` with `storeLeaseHeld`, or whatever stands in the way.
+    package func start() async throws {
+        if life == .daemon { lock = try await HeldLock.take(source.directory, until: .now) }
+        let instance = try await self.instance()
+        do { try await bringIntoOrder(instance) } catch {
+            logger.warning("audit log not brought into order", metadata: ["reason": "\(Self.reason(of: error))"])
+        }
+    }
+
+    /// Takes up runs that stand open and that nobody drives, until it is cancelled.
+    package func run() async throws {
+        while !Task.isCancelled {
+            do { try await resumeOpenRun() } catch is CancellationError { break } catch {
+                logger.warning("no run resumed", metadata: ["reason": "\(Self.reason(of: error))"])
+            }
+            try await Task.sleep(for: .seconds(5))
+        }
+    }
+
+    /// Finishes the batch in hand, leaves the run ready to be resumed, and closes the database.
+    ///
+    /// - Returns: The run that was left open; nil where there is none.
+    @discardableResult
+    package func stop() async -> RunRecord? {
+        let left = await driver.stop()
+        await opened?.context.engine.close()
+        opened = nil
+        lock = nil
+        return left.flatMap { $0.state.isOpen ? $0 : nil }
+    }
+
+    /// Opens a session for a peer.
+    ///
+    /// - Throws: ``ControlError`` with `callerNotAllowed` where no role lets the peer in.
+    package func openSession(for peer: Peer, hello: SessionHello) async throws -> any ControlChannel {
+        // A command of one's own asks at its first call, so that what it opens is what the call needs.
+        if life == .daemon {
+            let instance = try await self.instance()
+            guard role(of: peer, in: instance.configuration) != nil else {
+                let refusal = Invocation.refusal(of: "a session", to: peer, holding: nil, needing: .viewer)
+                await audit(refusal: "session.open", "{}", by: peer, why: refusal.message, in: instance)
+                throw refusal
+            }
+        }
+        return Session(self, peer: peer, hello: hello)
+    }
+
+    /// The instance, opened at the first call.
+    ///
+    /// - Parameters:
+    ///   - configuration: What to open, where it was read already.
+    ///   - beginsJournal: Whether a journal that is missing is begun anew.
+    /// - Throws: Whatever stands in the way.
+    func instance(_ configuration: Configuration? = nil, beginsJournal: Bool = false) async throws -> Instance {
+        if let opened { return opened }
+        if let opening { return try await opening.value }
+        let task = Task { [source] in
+            let read = if let configuration { configuration } else { try await source.configuration() }
+            return try await source.open(read, beginsJournal: beginsJournal)
+        }
+        opening = task
+        defer { opening = nil }
+        let instance = try await task.value
+        opened = instance
+        return instance
+    }
+
+    /// The configuration that holds: the loaded one, else the file's.
+    func configuration() async throws -> Configuration {
+        if let opened { return opened.configuration }
+        return try await source.configuration()
+    }
+
+    /// Takes a changed configuration up for a command of its own, as every command on it would; a daemon is asked to.
+    ///
+    /// - Throws: ``ControlStoreError`` with `callerConfigurationConflict` or `storeSetBack`, or what stands in the way.
+    func takeUp(_ configuration: Configuration, for peer: Peer) async throws {
+        guard life == .command, let instance = opened else { return }
+        let present = try await instance.context.control.read { try $0.configurationHash() }
+        guard present != configuration.hash else { return }
+        let engine = try await instance.engine(for: peer.description)
+        try await engine.requireCurrent()
+        let arguments = FrameValue.map(["hash": .string(configuration.hash)]).json()
+        let outcome = try await AuditLog(instance.context).intent("configuration.load", arguments, by: peer)
+        outcome.note("taken up by a command, nothing granted")
+        do {
+            try await engine.apply(configuration) { try outcome.record(in: $0) }
+            try await outcome.finish()
+        } catch {
+            try await outcome.fail(.failed, ControlError(wrapping: error).message)
+            throw error
+        }
+    }
+
+    /// Works by another configuration of the same database from now on.
+    func replace(_ configuration: Configuration) {
+        opened?.configuration = configuration
+    }
+
+    /// What a peer may do.
+    nonisolated func role(of peer: Peer, in configuration: Configuration) -> Role? {
+        Permissions(configuration, directory: source.directory).role(of: peer)
+    }
+
+    /// Records that a call was not let through; one that cannot be recorded is refused all the same.
+    func audit(
+        refusal call: String, _ arguments: String, by peer: Peer, why: String, in instance: Instance
+    ) async {
+        do {
+            try await AuditLog(instance.context).refusal(call, arguments, by: peer, why: why)
+        } catch {
+            logger.error("refusal not recorded", metadata: ["call": "\(call)", "uid": "\(peer.uid)"])
+        }
+    }
+
+    /// Says of a crash's calls what is known of them, and makes requests again that only the journal holds.
+    func bringIntoOrder(_ instance: Instance) async throws {
+        let engine = try await instance.engine(for: "keyturn")
+        try await engine.requireCurrent()
+        for call in try await AuditLog(instance.context).reconcile() {
+            guard let wish = RunWish(call) else { continue }
+            do { try await engine.ask(wish.request, of: wish.run) } catch let error as RotationError
+                where error.code == .callerRunState
+            {
+                // The run has ended by itself meanwhile.
+            }
+        }
+    }
+
+    private func resumeOpenRun() async throws {
+        guard await driver.run == nil, let instance = opened else { return }
+        let engine = try await instance.engine(for: "keyturn")
+        guard let run = try await instance.context.control.read({ try $0.openRun() }), run.state != .needsOperator,
+            try await engine.liveLease() == nil
+        else { return }
+        try await engine.requireCurrent()
+        logger.notice("run resumed", metadata: ["run.id": "\(run.id)", "phase": "\(run.phase.rawValue)"])
+        _ = try await driver.launch(engine, DriveOptions()) { run.id }
+    }
+
+    private static func reason(of error: any Error) -> String { (error as? any CodedError)?.message ?? "\(error)" }
+}
+
+/// A request to a run that only the node's journal holds.
+struct RunWish {
+    let run: Int64
+    let request: RunRequest
+
+    init?(_ call: PendingAudit) {
+        guard let arguments = FrameValue(json: call.arguments), case .integer(let run)? = arguments["run"] else {
+            return nil
+        }
+        switch call.call {
+        case "runs.pause": request = .pause
+        case "runs.cancel": request = .cancel
+        default: return nil
+        }
+        self.run = run
+    }
+}

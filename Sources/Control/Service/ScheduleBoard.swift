@@ -1,0 +1,136 @@
+internal import ControlStore
+internal import KeyModel
+internal import Rotation
+internal import Scheduling
+
+/// All schedules of an instance as they stand: declared, recorded, and what comes next.
+struct ScheduleBoard {
+    /// One schedule.
+    struct Entry {
+        let name: Name
+        /// What is declared; nil where it is not, or cannot be used.
+        let schedule: Schedule?
+        /// Why what is declared cannot be used.
+        let fault: String?
+        /// What the scheduler recorded; nil before it has loaded the schedule.
+        let record: ScheduleRecord?
+        let open: [OccurrenceRecord]
+        let next: Timestamp?
+        let problems: [String]
+
+        /// How it is doing, in a word.
+        var state: String {
+            if fault != nil { return "disabled" }
+            if record?.pause != nil { return "paused" }
+            if let occurrence = open.first { return occurrence.state.rawValue }
+            return problems.isEmpty ? "waits" : "overdue"
+        }
+    }
+
+    let entries: [Entry]
+    /// Who works the schedules; nil for nobody.
+    let holder: Lease?
+    /// What is wrong as a whole.
+    let alert: String?
+    let now: Timestamp
+    let zones: ZoneDatabase
+
+    /// Reads everything.
+    init(_ call: Invocation) async throws {
+        let (control, declarations) = (call.instance.context.control, call.instance.configuration.schedules)
+        zones = try ZoneDatabase.configured()
+        let zones = zones
+        let (instance, records, open, lease, shared, now, facts) = try await control.read { session in
+            (
+                try session.instance()?.id ?? "",
+                try session.schedules(), try session.openOccurrences(), try session.schedulerLease(),
+                try session.scheduler(), try session.currentTime(), try session.keyFacts()
+            )
+        }
+        self.now = now
+        holder = lease.flatMap { $0.expiresAt > now ? $0 : nil }
+        alert = shared.alert
+        var entries: [Entry] = []
+        for declaration in declarations {
+            let record = records.first { $0.name == declaration.name }
+            let open = open.filter { $0.id.schedule == declaration.name }
+            do throws(SchedulingError) {
+                let schedule = try Schedule(ScheduleTerms(declaration), zones: zones, instance: instance)
+                entries.append(Self.entry(schedule, record, open, facts, now))
+            } catch {
+                entries.append(
+                    Entry(
+                        name: declaration.name, schedule: nil, fault: error.message, record: record, open: open,
+                        next: nil, problems: ["schedule \"\(declaration.name)\" is disabled: \(error.message)"]))
+            }
+        }
+        self.entries = entries
+    }
+
+    /// What needs someone, in words.
+    var problems: [String] { (alert.map { ["schedules stand still: \($0)"] } ?? []) + entries.flatMap(\.problems) }
+
+    /// The schedule of a name.
+    ///
+    /// - Throws: ``ControlError`` with `callerNotFound`.
+    func entry(_ name: Name) throws(ControlError) -> Entry {
+        if let entry = entries.first(where: { $0.name == name }) { return entry }
+        let known = entries.map(\.name.description)
+        throw ControlError(
+            .callerNotFound, "no schedule \(quoted(name.description)) is declared",
+            hint: nearest(to: name.description, among: known).map { "Did you mean \(quoted($0))?" }
+                ?? "schedules.list() lists them.")
+    }
+
+    private static func entry(
+        _ schedule: Schedule, _ record: ScheduleRecord?, _ open: [OccurrenceRecord], _ facts: [Name: KeyFacts],
+        _ now: Timestamp
+    ) -> Entry {
+        var machine = SchedulerMachine()
+        let present =
+            record
+            ?? ScheduleRecord(
+                name: schedule.name, hash: schedule.hash, activatedAt: now, zone: schedule.rules.zone.name,
+                zoneVersion: schedule.rules.zone.databaseVersion)
+        machine.load([(schedule, present)], open: open)
+        machine.learned(facts)
+        _ = machine.steps(at: now)
+        var problems: [String] = []
+        let key = schedule.keyring.flatMap { facts[$0] }
+        if schedule.action == .rotate, let made = key?.madeAt, let most = schedule.rules.maxKeyAge,
+            schedule.rules.isOverdue(keyMadeAt: made, at: now)
+        {
+            problems.append(
+                """
+                the key of keyring \"\(schedule.keyring?.description ?? "")\" is overdue: \
+                \(now.since(made).components.seconds / 86_400) days old, schedule \"\(schedule.name)\" allows \
+                \(most.durationText)
+                """)
+        }
+        for occurrence in open where occurrence.state == .needsOperator {
+            problems.append(
+                "schedule \"\(schedule.name)\" needs an operator: \(occurrence.message ?? "its run was given up")")
+        }
+        if let alert = record?.alert { problems.append("schedule \"\(schedule.name)\": \(alert)") }
+        let next = present.pause == nil ? machine.entries[schedule.name]?.nextStart : nil
+        return Entry(
+            name: schedule.name, schedule: schedule, fault: nil, record: record, open: open, next: next,
+            problems: problems)
+    }
+}
+
+extension ControlSession {
+    /// What the scheduler is told of each keyring.
+    ///
+    /// - Throws: `StorageError` or `ControlStoreError`.
+    func keyFacts() throws -> [Name: KeyFacts] {
+        var facts: [Name: KeyFacts] = [:]
+        for record in try keyrings() {
+            guard let active = record.keyring.active else { continue }
+            facts[record.keyring.name] = KeyFacts(
+                madeAt: active.activatedAt ?? active.createdAt,
+                seals: UInt64(clamping: try sealsReserved(of: active.id)))
+        }
+        return facts
+    }
+}

@@ -1,0 +1,89 @@
+internal import ControlStore
+internal import Foundation
+internal import Frames
+internal import KeyModel
+internal import Rotation
+internal import Scripting
+internal import Storage
+
+/// One caller's session: checks and performs what it asks for, one request at a time.
+actor Session: ControlChannel {
+    private let service: InstanceService
+    private let peer: Peer
+    private let hello: SessionHello
+    private var scope: CallScope?
+    private var runner: (any ScriptRunner)?
+
+    init(_ service: InstanceService, peer: Peer, hello: SessionHello) {
+        self.service = service
+        self.peer = peer
+        self.hello = hello
+    }
+
+    func perform(_ request: ControlRequest, for client: any ControlClient) async throws -> Answer {
+        if case .ping = request { return Answer(.null) }
+        guard scope == nil else {
+            throw ControlError(
+                .callerBusy, "the session already performs a request", hint: "Wait for it, or open another.")
+        }
+        let scope = CallScope()
+        self.scope = scope
+        defer { self.scope = nil }
+        do {
+            switch request {
+            case .ping: return Answer(.null)
+            case .describe: return Answer(service.api.description)
+            case .complete(let text, let cursor):
+                return Answer(await Completion(service, peer).candidates(text: text, cursor: cursor))
+            case .call(let call):
+                return try await Dispatch(service, peer, hello, client, scope).perform(call)
+            case .script(let script): return try await run(script, for: client, scope)
+            }
+        } catch {
+            throw ControlError(wrapping: error)
+        }
+    }
+
+    func cancel() async {
+        scope?.cancel()
+        await runner?.cancel()
+    }
+
+    func killScript() async { await runner?.kill() }
+
+    func close() async {
+        scope?.cancel()
+        await runner?.close()
+        runner = nil
+    }
+
+    private func run(_ script: Script, for client: any ControlClient, _ scope: CallScope) async throws -> Answer {
+        guard let scripts = service.scripts else {
+            throw ControlError(
+                .callerScriptFailed, "scripts cannot be run here: Keyturn was built without its script engine",
+                hint: "Use \"keyturn call\" for single calls.")
+        }
+        let runner = self.runner ?? scripts.makeSession()
+        self.runner = runner
+        let dispatch = Dispatch(service, peer, hello, client, scope)
+        let host = SessionHost(dispatch: dispatch, confirmation: script.confirmation, client: client)
+        return try await runner.run(script, api: service.api, host: host)
+    }
+}
+
+/// Performs the calls of a session's scripts under the session's own rights.
+struct SessionHost: ScriptHost {
+    let dispatch: Dispatch
+    let confirmation: Confirmation
+    let client: any ControlClient
+
+    func call(_ name: String, _ arguments: [FrameValue]) async throws -> FrameValue {
+        do {
+            return try await dispatch.perform(Call(name, arguments, confirmation: confirmation)).value
+        } catch {
+            throw ControlError(wrapping: error)
+        }
+    }
+
+    func output(_ text: String) async { await client.show(.output(text)) }
+}

@@ -1,0 +1,50 @@
+internal import Control
+internal import ControlStore
+internal import Foundation
+internal import KeyModel
+internal import Providers
+internal import Rotation
+internal import Scheduling
+
+/// Puts the instance of a directory together from the parts that are built in.
+struct LocalInstance: InstanceSource {
+    let directory: InstanceDirectory
+
+    func configuration() async throws -> Configuration {
+        let description = try directory.read()
+        return try await Parts().load(description.configuration)
+    }
+
+    func scheduleFunctions(_ configuration: Configuration) async throws -> (any ScheduleFunctions)? {
+        let (read, script) = try await Parts().loadScript(configuration.file)
+        guard read.hash == configuration.hash else {
+            throw ControlError(
+                .callerPlanStale, "the configuration has changed since it was taken up",
+                hint: "keyturn call configuration.load takes it up.")
+        }
+        return script
+    }
+
+    func open(_ configuration: Configuration, beginsJournal: Bool) async throws -> Instance {
+        if beginsJournal { try directory.beginJournal(of: try directory.read().instance) }
+        let parts = try Parts()
+        let store = try await Parts.connect(configuration.database)
+        let context = try parts.context(
+            control: ControlStore(engine: store), provider: try LocalProvider(opening: directory.rootKey),
+            journal: NodeJournal(reading: directory.journal), signer: SigningKey(opening: directory.signingKey)
+        )
+        // Brings the schema up to date, and refuses a database of somebody else's, before anything else is done with it.
+        _ = try await RotationEngine(context: context, configurationHash: configuration.hash)
+        return Instance(directory: directory, configuration: configuration, context: context)
+    }
+
+    func exportRootKey(to recipients: [String], into descriptor: Int32) async throws {
+        let escrow = RootKeyEscrow(
+            file: RootKeyFile(path: directory.rootKey), environment: ProcessInfo.processInfo.environment)
+        if recipients.isEmpty {
+            try escrow.exportWithPassphrase(into: descriptor)
+        } else {
+            try escrow.export(into: descriptor, recipients: recipients)
+        }
+    }
+}
