@@ -76,9 +76,11 @@ final class Bench: Sendable {
     let clock: ManualClock
     let actions: ScriptedActions
     private let folder: URL
+    private let renewal: Duration
     private static let zones = Result { try ZoneDatabase() }
 
-    init(at now: String, actions: ScriptedActions? = nil) async throws {
+    init(at now: String, actions: ScriptedActions? = nil, renewal: Duration = .seconds(600)) async throws {
+        self.renewal = renewal
         folder = FileManager.default.temporaryDirectory.appending(path: "scheduler-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         engine = try SQLiteEngine(path: folder.appending(path: "data.db").path, create: true)
@@ -110,7 +112,7 @@ final class Bench: Sendable {
     ) -> Scheduler {
         var setting = Scheduler.Setting(instance: "test", node: node, holder: node)
         setting.leaseLength = .seconds(3_000_000)
-        setting.renewal = .seconds(60)
+        setting.renewal = renewal
         setting.zoneCheck = .seconds(3600)
         setting.comparesClocks = comparesClocks
         var logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }

@@ -10,7 +10,7 @@ struct RequestTests {
     }
 
     private func outcome(_ bench: Bench, _ scheduler: Scheduler, _ number: Int64) async throws -> String? {
-        bench.clock.advance(by: .seconds(61))
+        bench.clock.advance(by: .seconds(601))
         try await bench.settle(scheduler)
         return try await bench.control.read { try $0.outcome(ofScheduleRequest: number) }
     }

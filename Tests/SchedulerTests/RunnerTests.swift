@@ -153,7 +153,7 @@ struct RunnerTests {
         try await bench.control.write { session in
             try session.resumeSchedule(Name("sick"), at: Timestamp(withOffset: "2027-01-02T04:00:00Z"))
         }
-        bench.clock.advance(by: .seconds(60))
+        bench.clock.advance(by: .seconds(601))
         try await bench.settle(scheduler)
         #expect(bench.actions.requests.last?.run == 1 && bench.actions.requests.last?.attempt == 1)
         #expect(try await bench.occurrences("sick").first?.state == .succeeded)

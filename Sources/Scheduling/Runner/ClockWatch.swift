@@ -15,7 +15,7 @@ package struct ClockWatch: Sendable {
     /// A difference above this keeps anything from starting.
     static let refused = Duration.seconds(300)
     /// This program is not older than that.
-    package static let oldestPlausible = Timestamp(milliseconds: 1_790_000_000_000)
+    package static let oldestPlausible = Timestamp(milliseconds: 1_767_225_600_000)
 
     private var last: (now: Timestamp, uptime: Duration)?
 
