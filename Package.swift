@@ -79,6 +79,10 @@ let package = Package(
             dependencies: ["KeyModel", "Scheduling", .product(name: "CoreMetrics", package: "swift-metrics")],
             swiftSettings: strict
         ),
+        // Its engines run other programs; the drivers come in from outside.
+        .target(
+            name: "Backups",
+            dependencies: ["CProcess", "ControlStore", "KeyModel", "LibCrypto", "Storage"], swiftSettings: strict),
         .target(
             name: "Scripting",
             dependencies: ["ControlStore", "Frames", "KeyModel", "PluginKit", "Scheduling", "Storage"],
@@ -97,6 +101,9 @@ let package = Package(
         .target(
             name: "Webhooks", dependencies: ["Control", "ControlStore", "KeyModel"], swiftSettings: strict),
         .target(name: "Terminal", dependencies: ["Frames", "KeyModel"], swiftSettings: strict),
+        // What a person or a script sees of an instance: the console, its formats, its commands.
+        .target(
+            name: "ConsoleSession", dependencies: ["Control", "Frames", "KeyModel", "Terminal"], swiftSettings: strict),
         .executableTarget(
             name: "keyturn-lua", dependencies: ["CLua"], path: "Sources/LuaWorker",
             cSettings: [
@@ -107,7 +114,10 @@ let package = Package(
         .executableTarget(
             name: "keyturn",
             dependencies: [
-                "CProcess", "Control", "ControlStore", "Fernet", "Frames", "KR1", "KeyModel", "PluginKit", "Providers",
+                "Backups", "CProcess", "ConsoleSession", "Control", "ControlStore", "Fernet", "Frames", "KR1",
+                "KeyModel",
+                "PluginKit",
+                "Providers",
                 "Rotation",
                 "Scheduling", "Scripting", "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal", "Webhooks",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -245,13 +255,30 @@ let package = Package(
             name: "ControlTests",
             dependencies: [
                 "CProcess", "Control", "ControlStore", "ControlTesting", "Frames", "KR1", "KeyModel", "PluginKit",
-                "Providers", "Rotation",
-                "Scripting",
-                "Storage", "StorageSQLite", "control-probe", .product(name: "Logging", package: "swift-log"),
+                "Providers", "Rotation", "Scripting", "Storage", "StorageSQLite", "Webhooks", "control-probe",
+                "keyturn-lua",
+                .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict
+        ),
+        // Runs the built executable, with the programs that backups are made by.
+        .testTarget(
+            name: "BackupsTests",
+            dependencies: [
+                "Backups", "ControlStore", "KeyModel", "PostgreSQLTesting", "ToolTesting", "keyturn", "keyturn-lua",
+                .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict
         ),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: strict),
+        .testTarget(
+            name: "ConsoleSessionTests",
+            dependencies: ["ConsoleSession", "console-double", "Control", "Frames", "Terminal"],
+            exclude: ["console.py"], swiftSettings: strict),
+        // The console on an instance of paper, for tests that need answers at a chosen time.
+        .executableTarget(
+            name: "console-double", dependencies: ["ConsoleSession", "Control", "Frames", "Terminal"],
+            path: "Tests/ConsoleDouble"),
         // Runs the built executable against real files.
         .testTarget(
             name: "EndToEndTests",

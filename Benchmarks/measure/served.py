@@ -56,7 +56,7 @@ class ServedInstance(Instance):
 
     def repack(self):
         """Puts the rows back onto full pages, as if they had been inserted just now: the worst case for rewriting."""
-        self.cluster.run(self.name, "VACUUM (FULL, ANALYZE) t", "VACUUM (FREEZE, ANALYZE) t")
+        self.cluster.run(self.name, "CLUSTER t USING t_pkey", "VACUUM (FREEZE, ANALYZE) t")
 
     def keep(self):
         """Remembers the database as it stands, so that `restore` brings it back byte for byte."""

@@ -205,6 +205,55 @@ extension ControlSession {
                 ]
             ),
         ],
+        // What hooks did in runs.
+        [
+            TableDefinition(
+                "run_hooks",
+                [
+                    "attempt text PRIMARY KEY", "run_id integer NOT NULL", "stage text NOT NULL",
+                    "number integer NOT NULL", "file text NOT NULL", "line integer NOT NULL", "state text NOT NULL",
+                    "started_at text NOT NULL", "finished_at text", "output text NOT NULL", "message text",
+                ]
+            )
+        ],
+        // The catalogue of backups, and keys that are destroyed.
+        [
+            TableDefinition(
+                "backups",
+                [
+                    "id integer PRIMARY KEY", "method text NOT NULL", "location text NOT NULL",
+                    "bytes integer NOT NULL", "sha256 text NOT NULL", "started_at text NOT NULL",
+                    "finished_at text NOT NULL", "run_id integer", "stage text NOT NULL", "level integer NOT NULL",
+                    "verified_at text NOT NULL", "expires_at text", "is_pinned integer NOT NULL",
+                    "is_scanned integer NOT NULL", "is_doomed integer NOT NULL", "manifest text NOT NULL",
+                ]
+            ),
+            TableDefinition(
+                "backup_keys", ["backup_id integer NOT NULL", "key_id integer NOT NULL", "place text NOT NULL"],
+                constraint: "PRIMARY KEY (backup_id, key_id, place)"
+            ),
+            TableDefinition(
+                "backup_wrappers",
+                ["backup_id integer NOT NULL", "provider text NOT NULL", "provider_key_id text NOT NULL"],
+                constraint: "PRIMARY KEY (backup_id, provider, provider_key_id)"
+            ),
+            TableDefinition(
+                "drills",
+                [
+                    "number integer PRIMARY KEY", "at text NOT NULL", "backup_id integer NOT NULL",
+                    "is_passed integer NOT NULL", "took_ms integer NOT NULL", "report text NOT NULL",
+                    "actor text NOT NULL",
+                ]
+            ),
+            TableDefinition(
+                "destructions",
+                [
+                    "id integer PRIMARY KEY", "keyring text NOT NULL", "keys text NOT NULL", "state text NOT NULL",
+                    "requested_at text NOT NULL", "requested_by text NOT NULL", "reason text NOT NULL",
+                    "due_at text NOT NULL", "approved_by text", "finished_at text", "report text NOT NULL",
+                ]
+            ),
+        ],
         schedulerTables,
     ]
 

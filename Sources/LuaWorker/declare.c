@@ -21,7 +21,7 @@ enum { KIND = 1, FILE_NAME, LINE, NAME, BODY, TITLE, FUNCTIONS, PLACES = FUNCTIO
 /// The keys in the registry of the list of records and of the table of further globals.
 static const char records_key = 0, globals_key = 0;
 
-static const char *const words[] = {"database", "keyring", "column", "provider", "schedule", "hook", "role",
+static const char *const words[] = {"database", "keyring", "column", "provider", "schedule", "hook", "role", "backup",
                                     "webhook", "command", NULL};
 static const char *const schedule_functions[] = {"when", "next", "action", NULL};
 

@@ -6,7 +6,7 @@
 
 enum {
     NODES = 90000,
-    BYTES = 4 << 20,
+    BYTES = 1 << 20,
     /// Levels that frames have round a value.
     DEPTH_MOST = MSGPACK_DEPTH - 4,
 };

@@ -18,7 +18,7 @@ typedef struct {
     int keys;
 } inspector;
 
-/// A view of at most 90,000 values and 4 MiB of text.
+/// A view of at most 90,000 values and 1 MiB of text.
 inspector inspector_make(buffer *out);
 
 /// Writes the value at an index, without calling a metamethod.

@@ -15,7 +15,7 @@
 
 enum {
     /// How long after its limit a script may still be stuck in a C function of Lua.
-    GRACE_MS = 200,
+    GRACE_MS = 150,
     TRACEBACK_MOST = 4096,
     HINT_ROOM = 512,
     CODE_ROOM = 64,

@@ -1,5 +1,7 @@
 /// The instants after which something has become durable; tests kill the process at each of them.
 package enum DurablePoint: String, CaseIterable, Sendable {
+    /// The intent of a call that changes something is in the audit log; nothing of it has been done.
+    case intentRecorded
     /// The run is recorded.
     case runRecorded
     /// A fence stands.

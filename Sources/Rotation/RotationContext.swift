@@ -26,6 +26,8 @@ package struct RotationContext: Sendable {
     package let reached: @Sendable (DurablePoint) -> Void
     /// Told what is worth knowing later.
     package let logger: Logger
+    /// Performs the hooks that the configuration declares; nil where it declares none.
+    package var hooks: (any RunHooks)?
 
     /// The database.
     package var engine: any StorageEngine { control.engine }

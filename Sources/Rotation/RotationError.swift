@@ -16,6 +16,8 @@ package struct RotationError: CodedError, Sendable {
         case callerRunState
         /// The policy demands something that is missing: a backup, an acknowledgement.
         case callerPolicyForbids
+        /// A hook of the configuration failed; its own words stand in the message.
+        case callerHookFailed
         /// The keyring has no version that may seal.
         case keyNotActive
         /// A version cannot be unwrapped by any of its wrapped copies; the cause says why.

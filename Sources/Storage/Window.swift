@@ -104,11 +104,16 @@ package struct BatchTuning: Hashable, Sendable {
     package var interleavedWindows: Int
     /// Connections that write at once.
     package var writers: Int
+    /// Whether nothing should be read while something is written, since a reader's snapshot keeps the room of replaced
+    /// rows from being used again.
+    package var readsApart: Bool
 
     /// Makes a tuning.
     package init(
-        windowRows: Int, batchesPerWindow: Int, isStrided: Bool, interleavedWindows: Int = 1, writers: Int = 1
+        windowRows: Int, batchesPerWindow: Int, isStrided: Bool, interleavedWindows: Int = 1, writers: Int = 1,
+        readsApart: Bool = false
     ) {
+        self.readsApart = readsApart
         self.windowRows = windowRows
         self.batchesPerWindow = batchesPerWindow
         self.isStrided = isStrided

@@ -14,7 +14,7 @@ package final class PostgreSQLEngine: StorageEngine {
     /// Two connections write; each takes four windows in turns, so that neither's last commit is what the other's next batch
     /// could still need to see.
     package let tuning = BatchTuning(
-        windowRows: 10_000, batchesPerWindow: 10, isStrided: true, interleavedWindows: 4, writers: 2
+        windowRows: 8000, batchesPerWindow: 10, isStrided: true, interleavedWindows: 4, writers: 2, readsApart: true
     )
 
     /// A server is restarted, or another one takes its place.

@@ -9,48 +9,25 @@ internal import Storage
 /// The trigger costs more than the rest of an update. Where nothing but a fence of ours would fire, a batch whose values are
 /// all admitted is written without firing it; any other batch fires it, and it decides.
 struct FenceMarks {
-    private struct Mark {
-        let form: ValueForm
-        let first: Bytes
-        let firstAt: Int
-        let second: Bytes
-        let secondAt: Int
-    }
-
-    private let marks: [Mark]
+    private let marks: AdmittedMarks
 
     /// Reads the marks of a column's fence; nil where it has none, or where something else fires as well.
     init?(of shape: ColumnShape, in session: SQLiteSession) throws {
         guard let fence = shape.onlyFence else { return nil }
-        marks = try session.rows(
-            """
-            SELECT form, first_at, first, second_at, second FROM \(quotedIdentifier(controlPrefix + "fences"))
-            WHERE column_id = ?1
-            """, [.integer(fence)]
-        ).compactMap { row in
-            guard let form = ValueForm(rawValue: try row.text(0)) else { return nil }
-            return Mark(
-                form: form, first: try row.blob(2), firstAt: Int(try row.integer(1)),
-                second: try row.optional(4, SQLRow.blob) ?? [], secondAt: Int(try row.optional(3, SQLRow.integer) ?? 1)
-            )
-        }
+        marks = try AdmittedMarks(
+            session.rows(
+                """
+                SELECT form, first_at, first, second_at, second FROM \(quotedIdentifier(controlPrefix + "fences"))
+                WHERE column_id = ?1
+                """, [.integer(fence)]))
     }
 
     /// Whether the trigger would let all new values pass; what else is written beside a value is left to triggers.
-    func admit(_ swaps: [Swap]) -> Bool { swaps.allSatisfy { !$0.setsAssignments && admits($0.new) } }
-
-    private func admits(_ value: StoredValue) -> Bool {
-        guard let bytes = value.bytes, let form = value.form else { return false }
-        return marks.contains { mark in
-            mark.form == form && Self.stand(mark.first, at: mark.firstAt, in: bytes)
-                && Self.stand(mark.second, at: mark.secondAt, in: bytes)
+    func admit(_ swaps: [Swap]) -> Bool {
+        swaps.allSatisfy { swap in
+            guard !swap.setsAssignments, let bytes = swap.new.bytes, let form = swap.new.form else { return false }
+            return marks.admit(bytes, as: form)
         }
-    }
-
-    /// Whether bytes stand at a position, counted from 1.
-    private static func stand(_ mark: Bytes, at position: Int, in bytes: Bytes) -> Bool {
-        position >= 1 && bytes.count >= position - 1 + mark.count
-            && bytes[(position - 1)..<(position - 1 + mark.count)].elementsEqual(mark)
     }
 }
 

@@ -8,6 +8,9 @@ struct GlobalOptions: ParsableArguments {
     @Option(name: .long, help: "The instance's directory; else KEYTURN_INSTANCE.")
     var instance: String?
 
+    @Option(name: .long, help: "The daemon's socket; else KEYTURN_SOCKET, else run/keyturn.sock in the instance.")
+    var socket: String?
+
     @Flag(name: .long, help: "Host the engine in this command; what every command does while no daemon listens.")
     var embedded = false
 
@@ -26,11 +29,11 @@ struct GlobalOptions: ParsableArguments {
         var options: [String] = []
         while let word = rest.first {
             if ["--embedded", "--yes", "--quiet"].contains(word) || word.hasPrefix("--instance=")
-                || word.hasPrefix("--output=")
+                || word.hasPrefix("--output=") || word.hasPrefix("--socket=")
             {
                 options.append(word)
                 rest = rest.dropFirst()
-            } else if ["--instance", "-o", "--output"].contains(word), rest.count > 1 {
+            } else if ["--instance", "--socket", "-o", "--output"].contains(word), rest.count > 1 {
                 options += rest.prefix(2)
                 rest = rest.dropFirst(2)
             } else {

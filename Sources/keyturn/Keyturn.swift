@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Glibc
+internal import Rotation
 
 /// The command line: parses, runs one command, and ends with the exit code that the README lists.
 @main
@@ -11,6 +12,9 @@ struct Keyturn: AsyncParsableCommand {
             Every command works on an instance: a directory that "keyturn init" makes. Name it with --instance, or once \
             in KEYTURN_INSTANCE.
 
+            "keyturn -c TEXT [ARG…]", "keyturn -f FILE [ARG…]" and "keyturn -" run Lua from the command line, a file and \
+            standard input; the script finds its arguments in arg. Options stand before the script.
+
             Exit codes: 0 ok, 1 failed or unclean, 2 cannot reach or not allowed, 3 refused (confirmation, policy), \
             4 timed out or killed, 64 usage, 130 interrupted.
             """,
@@ -19,17 +23,22 @@ struct Keyturn: AsyncParsableCommand {
             InitCommand.self, PlanCommand.self, RotateCommand.self, AdoptCommand.self, ConvertCommand.self,
             RewrapCommand.self, VerifyCommand.self,
             StatusCommand.self, RunsCommand.self, RunCommand.self, KeyringCommand.self, RootCommand.self,
-            CallEntryCommand.self, ReferenceCommand.self,
-            ScheduleCommand.self, SealCommand.self, OpenCommand.self, RecoverCommand.self, VersionCommand.self,
+            BackupCommand.self,
+            ServeCommand.self, CallEntryCommand.self, ReferenceCommand.self, ScheduleCommand.self, SealCommand.self,
+            OpenCommand.self, RecoverCommand.self, ConsoleCommand.self, ScriptCommand.self, SelftestCommand.self,
+            VersionCommand.self,
         ]
     )
 
     static func main() async {
         ProcessHardening.apply()
-        let arguments = GlobalOptions.afterCommand(Array(CommandLine.arguments.dropFirst()))
+        let words = Array(CommandLine.arguments.dropFirst())
+        var arguments = words
         let status: ExitStatus
         do {
+            arguments = GlobalOptions.afterCommand(try ScriptArguments.rewritten(words))
             var command = try parseAsRoot(arguments)
+            if let session = command as? any SessionCommand { Glibc.exit(await run(session)) }
             if let runnable = command as? any InstanceCommand {
                 status = await Execution(global: runnable.global).run(runnable)
             } else {
@@ -40,6 +49,14 @@ struct Keyturn: AsyncParsableCommand {
             status = UsageProblem(error, arguments: arguments).report()
         }
         Glibc.exit(status.rawValue)
+    }
+
+    private static func run(_ command: any SessionCommand) async -> Int32 {
+        do {
+            return try await command.converse()
+        } catch {
+            return Console(command.global, Interrupt()).fail(error).rawValue
+        }
     }
 }
 

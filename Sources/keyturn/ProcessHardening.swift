@@ -4,7 +4,10 @@ internal import Glibc
 /// Keeps what the process holds out of core dumps and out of other processes' reach.
 enum ProcessHardening {
     /// Forbids core files and tracing by others of the same user; a pipe that closes becomes an error, not a signal.
+    ///
+    /// A standard stream that is closed is opened on nothing, so that no file of ours takes its place.
     static func apply() {
+        for stream in 0...2 where fcntl(Int32(stream), F_GETFD) == -1 { _ = open("/dev/null", O_RDWR) }
         precondition(kt_process_forbid_dumps() == 0, "the system does not let core dumps be forbidden")
         signal(SIGPIPE, SIG_IGN)
         // Swift's backtraces print the memory that registers point to, which may be a key or a plaintext.

@@ -19,7 +19,7 @@ struct UsageProblem {
             print(Keyturn.fullMessage(for: error))
             return .ok
         }
-        let problem = unknownWord ?? explained
+        let problem = error as? CommandError ?? unknownWord ?? explained
         if wantsJSON {
             print(ErrorEnvelope(problem).text)
         } else {
@@ -59,7 +59,7 @@ struct UsageProblem {
     private var unknownWord: CommandError? {
         let (path, commands, unknown) = command
         if let word = unknown, word != "help" {
-            let known = commands.map(name)
+            let known = commands.filter { $0.configuration.shouldDisplay }.map(name)
             let hint = nearest(to: word, among: known).map { "Did you mean \"\(path) \($0)\"?" }
             return CommandError(
                 .callerUsage,

@@ -15,8 +15,10 @@ package final class RecordingClient: ControlClient {
     /// What it was asked.
     package var questions: [Question] { asked.withLock { $0 } }
 
+    /// Keeps what happens.
     package func show(_ event: ControlEvent) async { shown.withLock { $0.append(event) } }
 
+    /// Keeps the question and gives the one answer.
     package func answer(_ question: Question) async -> String? {
         asked.withLock { $0.append(question) }
         return reply

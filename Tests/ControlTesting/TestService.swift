@@ -16,6 +16,7 @@ package final class TestService: ControlService {
 
     fileprivate func note(_ event: String) { counted.withLock { $0[event, default: 0] += 1 } }
 
+    /// Opens a session, unless the user is refused.
     package func openSession(for peer: Peer, hello: SessionHello) async throws -> any ControlChannel {
         guard !refused.contains(peer.uid) else {
             throw ControlError(.callerNotAllowed, "no role lets \(peer.user) in", hint: "Ask a server_admin.")

@@ -31,7 +31,7 @@ extension EndToEndPostgreSQL {
                 #expect(rotated.exitCode == 0 && rotated.json.result.rowsWritten.integer ?? 0 >= 12_011, "\(rotated)")
                 // Its transactions change rows that a batch has in hand; what they changed must still be there.
                 #expect(load.isRunning, "no transaction of it was refused or ended")
-                load.signal(SIGTERM)
+                load.signal(SIGKILL)
                 _ = try await load.wait()
                 let sums = try await server.application.runAside(
                     """

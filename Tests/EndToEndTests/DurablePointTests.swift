@@ -15,6 +15,7 @@ extension EndToEnd {
         func nothingIsLostAt(point: DurablePoint) async throws {
             var random = SeededGenerator(seed: 7)
             if point == .missesCommitted { return try await dieWhileContested() }
+            if point == .intentRecorded { return try await dieBeforeAnythingIsDone() }
             var hits = 0
             for work in Work.allCases where reaches(point, work) {
                 hits += try await dieAgainAndAgain(at: point, in: work, &random)
@@ -22,9 +23,28 @@ extension EndToEnd {
             #expect(hits > 0, "nothing ever reaches \(point.rawValue)")
         }
 
+        /// Dies between the audit log's intent and the effect: nothing was done, and the log says so afterwards.
+        private func dieBeforeAnythingIsDone() async throws {
+            let vault = try await Vault.adopted(rows: 100)
+            let before = try vault.stored()
+            let output = try await start(.rotate, vault, dyingAt: "intentRecorded").wait()
+            #expect(output.signal == SIGKILL, "\(output)")
+            #expect(try vault.stored() == before && newest(vault) == 1)
+            let sandbox = vault.sandbox
+            let log = try await sandbox.keyturn("call", "audit.list", "1", "-o", "json").expecting().json.result.array
+            #expect(log.first?.kind.string == "intent" && log.first?.call.string == "rotations.rotate")
+            _ = try await sandbox.keyturn("rotate", "vault", "--yes").expecting()
+            let later = try await sandbox.keyturn("call", "audit.list", "-o", "json").expecting().json.result.array
+            let unknown = later.filter { $0.result.string == "unknown" }
+            #expect(unknown.count == 1 && unknown.first?.intent.integer == log.first?.number.integer)
+            _ = try await sandbox.keyturn("call", "audit.verify").expecting()
+            try await vault.expectFinished("after an intent without an effect")
+        }
+
         private func reaches(_ point: DurablePoint, _ work: Work) -> Bool {
             switch point {
             case .runRecorded, .phaseRecorded, .runFinished: true
+            case .intentRecorded: false
             case .fenceInstalled: work == .adopt
             case .rootKeyMade, .keyRewrapped: work == .rewrap
             default: work != .rewrap

@@ -47,7 +47,7 @@ struct BadPlaceTests {
         try disk.forbidWriting()
         #expect(try ground.must("open t.s --stored --key 1").text == "secret-1\n")
         try ground.must("verify")
-        try ground.refuses("rotate main --yes", 2, "storeReadOnly", saying: "may only be read")
+        try ground.refuses("rotate main --yes", 2, "storeAuditUnavailable", saying: "may only be read")
         try ground.refuses("seal t.s --key 1", 2, "storeReadOnly", input: "x")
         #expect(try Data(contentsOf: ground.folder.appending(path: "small/a.db")) == before)
     }

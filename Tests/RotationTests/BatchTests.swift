@@ -32,6 +32,20 @@ struct BatchTests {
         #expect(Self.batch(replacing: 0, keeping: 3, quarantining: 2).pieces(ofAtMost: 1).count == 1)
     }
 
+    @Test(arguments: [0, 1, 9, 10, 11, 97, 1000], [1, 2, 10, 12])
+    func stridesTakeEachRowOnceAndAreEven(rows count: Int, batches: Int) {
+        let rows = (0..<count).map {
+            StoredRow(key: RowKey([.integer(Int64($0))]), value: .text([0x78]), isMatching: true)
+        }
+        let outcomes = [ColumnCipher.Outcome](repeating: .keep, count: count)
+        let window = DecidedWindow(number: 1, rows: rows, outcomes: outcomes, isLast: true)
+        let strides = (0..<batches).map { window.stride(turn: $0, of: batches) }
+        #expect(strides.flatMap(\.self).sorted() == Array(0..<count))
+        #expect(strides.allSatisfy { $0 == $0.sorted() })
+        // Of ten neighbours each batch takes one.
+        for stride in strides { #expect(Set(stride.map { $0 / batches }).count == stride.count) }
+    }
+
     @Test(arguments: [(1.0, 1), (10, 2), (400, 100), (1e12, 1_000_000)])
     func aThrottleWritesAQuarterSecondAtOnce(rate: Double, rows: Int) {
         #expect(Throttle(rowsPerSecond: rate).rowsAtOnce == rows)

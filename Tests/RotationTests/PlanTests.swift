@@ -73,8 +73,24 @@ struct PlanTests {
     @Test func aBackupThatIsRequiredIsNotSkipped() async throws {
         let bench = try await Bench.adopted(rows: 2)
         try await bench.configure { $0.keyrings[0].policy.backup = .required }
-        let code = await codeThrown { _ = try await bench.start(.rotate) }
-        #expect(code == "callerPolicyForbids")
+        let waiting = try await bench.run(.rotate)
+        #expect(waiting.state == .waiting && waiting.phase == .before && waiting.newKey == nil)
+        let early = waiting.startedAt.advanced(by: .milliseconds(-1))
+        for (run, stage, level, started) in [
+            (Int64?.none, BackupStage.before, BackupLevel.restored, waiting.startedAt),
+            (waiting.id, .after, .restored, waiting.startedAt), (waiting.id, .before, .format, waiting.startedAt),
+            (waiting.id, .before, .restored, early),
+        ] {
+            try await bench.list(backupOf: run, stage, level, startedAt: started)
+            #expect(try await bench.drive(waiting.id).state == .waiting)
+        }
+        try await bench.list(backupOf: waiting.id, .before, .checksums, startedAt: waiting.startedAt)
+        #expect(try await bench.drive(waiting.id).state == .done)
+    }
+
+    @Test func anEmergencyWaitsForNoBackup() async throws {
+        let bench = try await Bench.adopted(rows: 2)
+        try await bench.configure { $0.keyrings[0].policy.backup = .required }
         #expect(try await bench.run(.rotate, urgency: .emergency).state == .done, "a leaked key waits for no backup")
     }
 

@@ -50,6 +50,12 @@ struct RunMachineTests {
         #expect(machine.state == (phase < .prepare ? .failed : .needsOperator) && machine.message == "why")
     }
 
+    @Test func aMissingBackupParksBeforeAnythingIsChanged() {
+        var machine = RunMachine(phase: .before, state: .open)
+        #expect(machine.handle(.backupMissing) == .park && machine.state == .waiting && machine.phase == .before)
+        #expect(machine.handle(.started) == .perform(.before) && machine.state == .open)
+    }
+
     @Test(arguments: inOrder)
     func pausingParksAndInterruptingLeaves(phase: RunPhase) {
         var machine = RunMachine(phase: phase, state: .open)

@@ -96,6 +96,23 @@ struct ConfigurationLoaderTests {
         #expect(loaded.schedules.map(\.name) == [try Name("quarterly")])
     }
 
+    @Test func whoMayDoWhatAndWhatIsReachedOutside() async throws {
+        let loaded = try await load(
+            """
+            database "sqlite:a.db"
+            role "operator" { users = { "otto" }, groups = { "ops", "dba" } }
+            webhook "ops" { url = "https://chat.example/hooks/1", timeout = "5s" }
+            webhook "here" { url = "http://127.0.0.1:8080/" }
+            command "publish" { argv = { "bin/publish", "--now", "--now" } }
+            hook "after" (function(run) notify.webhook("ops", run); commands.run("publish") end)
+            """)
+        #expect(loaded.roles == [RoleDeclaration(role: "operator", users: ["otto"], groups: ["ops", "dba"])])
+        #expect(loaded.webhooks.map(\.timeout) == [.seconds(5), .seconds(30)])
+        #expect(loaded.commands.map(\.argv).first?.first?.hasSuffix("/bin/publish") == true)
+        #expect(loaded.commands.first?.argv.dropFirst() == ["--now", "--now"])
+        #expect(loaded.mentions == ["notify.webhook", "commands.run"])
+    }
+
     @Test func aTableCountsAsItStoodAtTheCall() async throws {
         let loaded = try await load(
             """

@@ -38,6 +38,40 @@ struct PostgreSQLControlStoreTests {
     }
 
     @Test
+    func severalWritersShareOneAuditChain() async throws {
+        try await withScratchPostgreSQL { database, engine in
+            try await ControlStore(engine: engine).write { try $0.migrate(at: Self.time) }
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for writer in 1...3 {
+                    let control = ControlStore(engine: try await database.openEngine())
+                    group.addTask {
+                        for number in 1...20 {
+                            let entry = AuditRecord(
+                                kind: .intent, at: Self.time.description, node: "n\(writer)", process: "p", uid: 1,
+                                user: "u", pid: nil, way: "call", call: "x", arguments: "\(number)", signer: "s")
+                            _ = try await control.write { try $0.append(entry, after: nil) { "\($0.count)" } }
+                        }
+                        await control.engine.close()
+                    }
+                }
+                try await group.waitForAll()
+            }
+            let log = try await ControlStore(engine: engine).read { try $0.audit(after: 0, limit: 1000) }
+            #expect(log.map(\.number) == Array(1...60))
+            var previous = AuditHead.empty.hash
+            for entry in log {
+                let digest = entry.digest(after: previous).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+                #expect(entry.hash == digest && entry.signature == "32", "\(entry.number)")
+                previous = entry.hash
+            }
+            let (head, open) = try await ControlStore(engine: engine).read {
+                (try $0.auditHead(), try $0.openIntents(of: "n2"))
+            }
+            #expect(head == AuditHead(number: 60, hash: previous) && open.count == 20)
+        }
+    }
+
+    @Test
     func configurationsAndColumnsAreKept() async throws {
         try await withControl { control in
             let keyring = try Name("main")

@@ -6,6 +6,8 @@ package final class Sandbox {
     package let folder: URL
     private let program: String
     private var count = 0
+    /// Variables that every program in it gets besides the usual ones.
+    package var variables: [String: String] = [:]
 
     /// Makes the folder.
     package init() throws {
@@ -59,6 +61,22 @@ package final class Sandbox {
         return try await spawn("python3", [file] + arguments, input: input, environment: [:]).wait().expecting()
     }
 
+    /// Runs any program in this folder.
+    package func run(_ program: String, _ arguments: String..., input: String = "") async throws -> ProgramOutput {
+        try await spawn(program, arguments, input: input, environment: [:]).wait()
+    }
+
+    /// Has another process write a program: one that this process writes could not be started while any child of this
+    /// process still holds it open.
+    package func writeProgram(_ text: String, to name: String) async throws {
+        _ = try await run("/bin/sh", "-c", "cat >\"$0\" && chmod 755 \"$0\"", path(name), input: text).expecting()
+    }
+
+    /// Runs another program in this folder to its end.
+    package func run(_ program: String, _ arguments: [String]) async throws -> ProgramOutput {
+        try await spawn(program, arguments, input: "", environment: [:]).wait()
+    }
+
     private func spawn(
         _ program: String, _ arguments: [String], input: String, environment: [String: String]
     ) throws -> RunningProgram {
@@ -68,6 +86,7 @@ package final class Sandbox {
         let streams = RunningProgram.Streams(
             input: path("io/\(count).in"), output: path("io/\(count).out"), error: path("io/\(count).err"))
         return try RunningProgram(
-            program, arguments, in: folder.path, environment: inherited.merging(environment) { $1 }, streams: streams)
+            program, arguments, in: folder.path,
+            environment: inherited.merging(environment) { $1 }.merging(variables) { $1 }, streams: streams)
     }
 }

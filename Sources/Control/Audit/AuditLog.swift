@@ -26,6 +26,7 @@ package struct AuditLog: Sendable {
         let entry = await record(.intent, call, arguments, by: peer, detail: acceptsSetBack ? await lost() : nil)
         let head = try await append(entry, checked: !acceptsSetBack)
         if acceptsSetBack { try await context.memory.update { $0.audit = head } }
+        context.reached(.intentRecorded)
         return AuditOutcome(of: head.number, template: entry, log: self)
     }
 

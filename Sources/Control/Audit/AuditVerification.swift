@@ -36,19 +36,20 @@ extension AuditLog {
     /// - Throws: ``StorageError``.
     func verify(_ interrupt: Interrupt) async throws -> AuditVerification? {
         var walk = AuditWalk(signer: context.signer, seen: await context.memory.entry.audit)
+        var size = 1000
         while walk.broken == nil {
             if interrupt.isSet { return nil }
-            let page: [AuditRecord]
             do {
-                page = try await context.control.read { [last = walk.last.number] in
-                    try $0.audit(after: last, limit: 1000)
+                let page = try await context.control.read { [last = walk.last.number, size] in
+                    try $0.audit(after: last, limit: size)
                 }
+                guard !page.isEmpty else { break }
+                for entry in page where walk.broken == nil { walk.take(entry) }
             } catch let error as ControlStoreError where error.code == .storeRecordDamaged {
-                walk.fail(at: walk.last.number + 1, "an entry after \(walk.last.number) cannot be read")
-                break
+                // One by one, to find the one that cannot be read.
+                if size == 1 { walk.fail(at: walk.last.number + 1, "entry \(walk.last.number + 1) cannot be read") }
+                size = 1
             }
-            guard !page.isEmpty else { break }
-            for entry in page where walk.broken == nil { walk.take(entry) }
         }
         let head = try await context.control.read { try $0.auditHead() }
         return walk.finish(head: head)

@@ -62,11 +62,13 @@ package struct LineLog: LogHandler {
         logLevel = level
     }
 
+    /// What every event carries under a name.
     package subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { metadata[key] }
         set { metadata[key] = newValue }
     }
 
+    /// Writes an event as one line.
     package func log(event: LogEvent) {
         var all = metadata
         all.merge(metadataProvider?.get() ?? [:]) { _, new in new }

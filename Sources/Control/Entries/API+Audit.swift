@@ -5,7 +5,7 @@ internal import KeyModel
 internal import Rotation
 
 extension API {
-    /// `audit.…`
+    /// What looks back at the log: `audit.…`.
     static var audit: [Entry] {
         [
             Entry(

@@ -7,7 +7,7 @@ internal import Rotation
 internal import Storage
 
 extension API {
-    /// `columns.…`
+    /// Declared columns and single values: `columns.…`.
     static var columns: [Entry] {
         let row = Parameter.optional(
             "key", .texts, "the key of the row, once for each key column; needed where values are bound to rows")

@@ -4,7 +4,7 @@ internal import KeyModel
 internal import Rotation
 
 extension API {
-    /// `configuration.…`
+    /// The file that declares everything, and its grant: `configuration.…`.
     static var configuration: [Entry] {
         [
             Entry(

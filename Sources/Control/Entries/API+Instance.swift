@@ -5,7 +5,7 @@ internal import PluginKit
 internal import Rotation
 
 extension API {
-    /// `status`, `recover`, `help`, `apropos`, `root.…` and `providers.…`
+    /// The instance as a whole, its root key, its providers, and help.
     static var instance: [Entry] {
         [
             Entry(

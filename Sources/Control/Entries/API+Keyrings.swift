@@ -6,7 +6,7 @@ internal import PluginKit
 internal import Rotation
 
 extension API {
-    /// `keyrings.…`
+    /// Keyrings and their keys: `keyrings.…`.
     static var keyrings: [Entry] {
         [
             Entry(

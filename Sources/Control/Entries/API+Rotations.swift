@@ -6,7 +6,7 @@ internal import Rotation
 internal import Storage
 
 extension API {
-    /// `rotations.…`
+    /// Planning runs and starting them: `rotations.…`.
     static var rotations: [Entry] {
         [
             Entry(

@@ -3,9 +3,10 @@ internal import Foundation
 internal import Frames
 internal import KeyModel
 internal import Rotation
+internal import Storage
 
 extension API {
-    /// `runs.…`
+    /// Runs as they are driven: `runs.…`.
     static var runs: [Entry] {
         [
             Entry(
@@ -135,18 +136,28 @@ extension API {
             return Answer(value, [.lines(["run \(run) is cancelled"])])
         } catch let error as ControlStoreError where error.code == .storeLeaseHeld {
             return Answer(value, [.lines(["run \(run) ends after the batch in hand"])])
+        } catch is StorageError {
+            return Answer(value, [.lines(["run \(run) ends as soon as the database takes the request"])])
         }
     }
 }
 
 extension Invocation {
-    /// Asks something of a run; where the database cannot take the request, a run that is driven here stops all the same.
+    /// Asks something of a run; where the database cannot take the request, it is noted in the node's journal, a run that is
+    /// driven here stops after its batch, and the request is made as soon as the database takes it.
     func ask(_ request: RunRequest, of run: Int64) async throws {
         do {
             try await engine().ask(request, of: run, alongside: alongside)
-        } catch let error where outcome == nil {
-            // The request is noted in the node's journal and made again when the database is back.
-            guard await service.driver.interrupt(run) else { throw error }
+        } catch let error as StorageError {
+            if outcome != nil {
+                try await AuditLog(instance.context).note(
+                    entry.name, arguments.audited(entry), by: peer, result: "let through")
+            }
+            _ = await service.driver.interrupt(run)
+            await client.show(
+                .note(
+                    "the request is noted and made as soon as the database takes it; now it does not: \(error.message)")
+            )
         }
     }
 }

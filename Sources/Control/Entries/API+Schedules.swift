@@ -5,7 +5,7 @@ internal import Rotation
 internal import Scheduling
 
 extension API {
-    /// `schedules.…`
+    /// What schedules come to, and how they are steered: `schedules.…`.
     static var schedules: [Entry] {
         [
             Entry(
@@ -283,10 +283,7 @@ private struct ScheduleForecast {
     private let mostAsked = 1000
 
     init(_ call: Invocation, _ schedule: Schedule, _ entry: ScheduleBoard.Entry) async throws {
-        guard let functions = try await call.service.source.scheduleFunctions(call.instance.configuration) else {
-            throw ControlError(.callerUsage, "functions of schedules cannot be evaluated here")
-        }
-        self.functions = functions
+        functions = try await call.service.source.script(of: call.instance.configuration)
         self.schedule = schedule
         let key = try await call.instance.context.control.read { try $0.keyFacts() }
         facts = FunctionFacts(

@@ -8,6 +8,7 @@ extension Plan {
     /// - Parameters:
     ///   - arguments: What it was made for, so that it can be applied.
     ///   - token: Lets it be applied once.
+    /// - Returns: The plan, with both in its value.
     /// - Throws: `EncodingError`.
     func answer(for arguments: FrameValue, token: String) throws -> Answer {
         var answer = try Answer(encoding: self, blocks, isGood: refusals.isEmpty)

@@ -81,6 +81,28 @@ private struct RunDetail: Encodable {
         let counts: RowCounts
     }
 
+    struct Hook: Encodable {
+        let attempt: String
+        let stage: String
+        let place: String
+        let state: String
+        let startedAt: String
+        let finishedAt: String?
+        let message: String?
+        let output: String
+
+        init(_ attempt: HookAttempt) {
+            self.attempt = attempt.id
+            stage = attempt.hook.stage.rawValue
+            place = attempt.hook.place
+            state = attempt.state.rawValue
+            startedAt = attempt.startedAt.description
+            finishedAt = attempt.finishedAt?.description
+            message = attempt.message
+            output = attempt.output
+        }
+    }
+
     struct Quarantined: Encodable {
         let column: String
         let row: String
@@ -89,6 +111,7 @@ private struct RunDetail: Encodable {
 
     let summary: RunSummary
     let steps: [Step]
+    let hooks: [Hook]
     let progress: [Progress]
     let quarantined: [Quarantined]
     let quarantineCount: Int64
@@ -109,7 +132,7 @@ extension RunHistory {
         let detail = RunDetail(
             summary: RunSummary(run),
             steps: steps.map { .init(at: $0.at.description, phase: $0.phase.rawValue, what: $0.what) },
-            progress: progress.map(detail),
+            hooks: hooks.map(RunDetail.Hook.init), progress: progress.map(detail),
             quarantined: quarantined.map {
                 .init(column: name($0.columnID), row: $0.key.description, reason: $0.reason)
             }, quarantineCount: quarantineCount, rowsWritten: progress.reduce(0) { $0 + $1.counts.written },
@@ -136,12 +159,29 @@ extension RunHistory {
                 numbers: ["rows", "rewritten", "missed", "unchanged", "quarantined", "bytes"],
                 rows: progress.sorted { ($0.phase, $0.columnID) < ($1.phase, $1.columnID) }.map(row)),
         ]
+        if !hooks.isEmpty { blocks += hookBlocks }
         if quarantineCount > 0 {
             let rows = quarantined.prefix(20).map { [name($0.columnID), $0.key.description, $0.reason] }
             let title = "quarantined: \(Readable.count(quarantineCount))"
             blocks.append(.table(title, ["column", "row", "reason"], rows: rows))
         }
         if let statement, let signed { blocks.append(.lines(proof(statement, signed))) }
+        return blocks
+    }
+
+    /// The attempts, and what each printed.
+    private var hookBlocks: [Answer.Block] {
+        let rows = hooks.map { attempt in
+            [
+                attempt.startedAt.description, attempt.hook.stage.rawValue, attempt.hook.place, attempt.state.rawValue,
+                attempt.message ?? "",
+            ]
+        }
+        var blocks: [Answer.Block] = [.table("hooks", ["at", "stage", "hook", "state", "message"], rows: rows)]
+        for attempt in hooks where !attempt.output.isEmpty {
+            let lines = attempt.output.split(separator: "\n", omittingEmptySubsequences: false).map { "  \($0)" }
+            blocks.append(.lines(["output of \(attempt.hook.stage.rawValue) (\(attempt.hook.place))"] + lines))
+        }
         return blocks
     }
 

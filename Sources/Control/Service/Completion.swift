@@ -26,7 +26,8 @@ struct Completion {
         if let call = place.quotedIn, let entry = try? service.api.entry(call.name) {
             found = await names(for: entry, call.parameter, call.index).map { Self.candidate($0, "name") }
         } else {
-            found = words(place.word)
+            // What stands in quotes elsewhere is nobody's business.
+            found = place.isQuoted ? [] : words(place.word)
         }
         let fitting = found.filter {
             if case .string(let text)? = $0["text"] { text.hasPrefix(place.word) } else { false }
@@ -120,6 +121,8 @@ struct CompletionPlace {
     let word: String
     /// Where it begins, in bytes.
     let start: Int
+    /// Whether the cursor stands in quotes.
+    let isQuoted: Bool
     /// The call in whose quotes the cursor stands; nil outside of quotes.
     let quotedIn: Quoted?
 
@@ -130,12 +133,14 @@ struct CompletionPlace {
             word = String(decoding: line[(quote + 1)...], as: UTF8.self)
             start = offset + quote + 1
             quotedIn = Self.call(before: quote, line)
+            isQuoted = true
         } else {
             var begin = line.count
             while begin > 0, Self.isWord(line[begin - 1]) || line[begin - 1] == UInt8(ascii: ".") { begin -= 1 }
             word = String(decoding: line[begin...], as: UTF8.self)
             start = offset + begin
             quotedIn = nil
+            isQuoted = false
         }
     }
 

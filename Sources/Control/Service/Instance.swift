@@ -1,7 +1,6 @@
 package import ControlStore
 internal import KeyModel
 package import Rotation
-package import Scheduling
 package import Scripting
 
 /// An instance that is open: its database connected, its providers at hand.
@@ -11,7 +10,7 @@ package struct Instance: Sendable {
     /// The configuration that it works by.
     package var configuration: Configuration
     /// The engine's surroundings; the actor in them is the instance itself.
-    package let context: RotationContext
+    package var context: RotationContext
 
     /// Describes an instance.
     package init(directory: InstanceDirectory, configuration: Configuration, context: RotationContext) {
@@ -45,13 +44,14 @@ package protocol InstanceSource: Sendable {
     /// - Parameters:
     ///   - configuration: What to open.
     ///   - beginsJournal: Whether a journal that is missing is begun anew, as only `recover` may.
+    /// - Returns: The instance.
     /// - Throws: Whatever stands in the way.
     func open(_ configuration: Configuration, beginsJournal: Bool) async throws -> Instance
 
-    /// Where functions of the configuration's schedules are evaluated; nil where they cannot be.
+    /// The texts of a configuration that was read, so that its functions can be called.
     ///
-    /// - Throws: A ``CodedError`` where the file cannot be read, or is no longer the one of this configuration.
-    func scheduleFunctions(_ configuration: Configuration) async throws -> (any ScheduleFunctions)?
+    /// - Throws: A ``CodedError``, also where the files have changed since it was read.
+    func script(of configuration: Configuration) async throws -> ConfigurationScript
 
     /// Writes an encrypted copy of the root key for recipients.
     ///
@@ -60,8 +60,10 @@ package protocol InstanceSource: Sendable {
 }
 
 extension InstanceSource {
-    /// Nil: functions cannot be evaluated.
-    package func scheduleFunctions(_ configuration: Configuration) async throws -> (any ScheduleFunctions)? { nil }
+    /// A source without texts: its configurations have no functions.
+    package func script(of configuration: Configuration) async throws -> ConfigurationScript {
+        throw ControlError(.callerScriptFailed, "the functions of the configuration cannot be called here")
+    }
 }
 
 /// Posts to the addresses that the configuration names.

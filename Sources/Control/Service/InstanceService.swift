@@ -29,6 +29,7 @@ package actor InstanceService: ControlService {
     nonisolated let scripts: (any ScriptEngine)?
     nonisolated let tokens = PlanTokens()
     private let life: Life
+    private var refusals = RefusalMeter()
     private var opened: Instance?
     private var opening: Task<Instance, any Error>?
     private var lock: HeldLock?
@@ -104,6 +105,7 @@ package actor InstanceService: ControlService {
     /// - Parameters:
     ///   - configuration: What to open, where it was read already.
     ///   - beginsJournal: Whether a journal that is missing is begun anew.
+    /// - Returns: The instance.
     /// - Throws: Whatever stands in the way.
     func instance(_ configuration: Configuration? = nil, beginsJournal: Bool = false) async throws -> Instance {
         if let opened { return opened }
@@ -114,7 +116,7 @@ package actor InstanceService: ControlService {
         }
         opening = task
         defer { opening = nil }
-        let instance = try await task.value
+        let instance = withHooks(try await task.value)
         opened = instance
         return instance
     }
@@ -149,6 +151,15 @@ package actor InstanceService: ControlService {
     /// Works by another configuration of the same database from now on.
     func replace(_ configuration: Configuration) {
         opened?.configuration = configuration
+        opened = opened.map(withHooks)
+    }
+
+    /// An instance whose runs perform the hooks of its configuration.
+    private func withHooks(_ instance: Instance) -> Instance {
+        var instance = instance
+        let configuration = instance.configuration
+        instance.context.hooks = configuration.hooks.isEmpty ? nil : ScriptedHooks(self, configuration)
+        return instance
     }
 
     /// What a peer may do.
@@ -160,6 +171,10 @@ package actor InstanceService: ControlService {
     func audit(
         refusal call: String, _ arguments: String, by peer: Peer, why: String, in instance: Instance
     ) async {
+        guard refusals.admits(peer.uid) else {
+            logger.warning("refusal not recorded, too many", metadata: ["call": "\(call)", "uid": "\(peer.uid)"])
+            return
+        }
         do {
             try await AuditLog(instance.context).refusal(call, arguments, by: peer, why: why)
         } catch {
@@ -210,5 +225,21 @@ struct RunWish {
         default: return nil
         }
         self.run = run
+    }
+}
+
+/// Lets so many refusals of one user a minute into the audit log, so that nobody fills the database by being refused.
+struct RefusalMeter {
+    private var counts: [UInt32: Int] = [:]
+    private var begun = ContinuousClock.now
+    private static let most = 60
+
+    mutating func admits(_ uid: UInt32) -> Bool {
+        if ContinuousClock.now - begun > .seconds(60) {
+            counts = [:]
+            begun = .now
+        }
+        counts[uid, default: 0] += 1
+        return counts[uid, default: 0] <= Self.most
     }
 }

@@ -28,7 +28,7 @@ package actor RunDriver {
     }
 
     /// The run that is being driven here; nil where none is.
-    package var run: Int64? { driven?.run }
+    package var run: Int64? { driven.flatMap { $0.watchers.isFinished ? nil : $0.run } }
 
     /// Records a run and drives it in the background, under one lock, so that nobody else takes it up in between.
     ///
@@ -157,6 +157,9 @@ final class Broadcast: Sendable {
         }
         return stream
     }
+
+    /// Whether the run is no longer driven.
+    var isFinished: Bool { state.withLock { $0.isFinished } }
 
     func send(_ snapshot: RunSnapshot) {
         state.withLock { state in

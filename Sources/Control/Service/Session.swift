@@ -3,7 +3,7 @@ internal import Foundation
 internal import Frames
 internal import KeyModel
 internal import Rotation
-internal import Scripting
+package import Scripting
 internal import Storage
 
 /// One caller's session: checks and performs what it asks for, one request at a time.
@@ -21,7 +21,7 @@ actor Session: ControlChannel {
     }
 
     func perform(_ request: ControlRequest, for client: any ControlClient) async throws -> Answer {
-        if case .ping = request { return Answer(.null) }
+        if case .ping = request { return Answer(await service.greeting(for: peer)) }
         guard scope == nil else {
             throw ControlError(
                 .callerBusy, "the session already performs a request", hint: "Wait for it, or open another.")
@@ -31,7 +31,7 @@ actor Session: ControlChannel {
         defer { self.scope = nil }
         do {
             switch request {
-            case .ping: return Answer(.null)
+            case .ping: return Answer(await service.greeting(for: peer))
             case .describe: return Answer(service.api.description)
             case .complete(let text, let cursor):
                 return Answer(await Completion(service, peer).candidates(text: text, cursor: cursor))
@@ -71,6 +71,30 @@ actor Session: ControlChannel {
     }
 }
 
+extension InstanceService {
+    /// What a hook or a schedule of the configuration calls through: what was granted, and everything that only looks.
+    ///
+    /// Its calls are audited as the instance's own, by the way they came; none is confirmed, since the grant was.
+    ///
+    /// - Parameters:
+    ///   - way: `hook` or `schedule`.
+    ///   - name: Which one, for the audit log: `before hook of run 7`.
+    ///   - client: Gets its output and its progress.
+    ///   - scope: Ends its calls.
+    /// - Returns: The host.
+    /// - Throws: What stands in the way of opening the instance.
+    package func grantedHost(
+        _ way: Peer.Way, name: String, client: any ControlClient, scope: CallScope
+    ) async throws -> any ScriptHost {
+        let instance = try await self.instance()
+        let grant = try await instance.context.control.read { try $0.grant(of: instance.configuration.hash) }
+        let peer = Peer(uid: geteuid(), gid: getegid(), pid: getpid(), user: name, groups: [], way: way)
+        let hello = SessionHello(way: way, isInteractive: false)
+        let dispatch = Dispatch(self, peer, hello, client, scope, grant: Set(grant?.calls ?? []))
+        return SessionHost(dispatch: dispatch, confirmation: .given, client: client)
+    }
+}
+
 /// Performs the calls of a session's scripts under the session's own rights.
 struct SessionHost: ScriptHost {
     let dispatch: Dispatch
@@ -78,6 +102,7 @@ struct SessionHost: ScriptHost {
     let client: any ControlClient
 
     func call(_ name: String, _ arguments: [FrameValue]) async throws -> FrameValue {
+        if name == "secret.prompt" { return try await prompt(arguments) }
         do {
             return try await dispatch.perform(Call(name, arguments, confirmation: confirmation)).value
         } catch {
@@ -86,4 +111,15 @@ struct SessionHost: ScriptHost {
     }
 
     func output(_ text: String) async { await client.show(.output(text)) }
+
+    /// Asks the person at the console for something secret, which stands in no text and no history.
+    private func prompt(_ arguments: [FrameValue]) async throws -> FrameValue {
+        var text = "Secret"
+        if case .string(let given)? = arguments.first { text = given }
+        guard dispatch.isInteractive, let answer = await client.answer(Question(text, isSecret: true)) else {
+            throw ControlError(
+                .callerNotConfirmed, "nobody is there to type a secret", hint: "Run it in a console on a terminal.")
+        }
+        return .string(answer)
+    }
 }

@@ -33,7 +33,7 @@ package enum ControlRequest: Sendable {
     case complete(text: String, cursor: Int)
     /// Describes the API: the answer's value is a list of entries, as `help()` shows them.
     case describe
-    /// Nothing; proves that the other end lives.
+    /// Nothing; proves that the other end lives. The answer's value is `{role}`, for a prompt, where the instance can be opened.
     case ping
 }
 
@@ -87,6 +87,8 @@ package struct Script: Sendable {
     package var arguments: [String]
     /// How far changes of state are confirmed beforehand.
     package var confirmation: Confirmation
+    /// The most time, and the most processor time, that the script may take; nil for what sessions usually give.
+    package var timeLimit: Duration?
 
     /// Makes a script.
     package init(

@@ -37,7 +37,22 @@ package actor SocketChannel: ControlChannel {
     package static func connect(
         to path: SocketPath, hello: SessionHello, owner: UInt32? = nil
     ) async throws -> SocketChannel {
-        let socket = try SocketConnector(path: path, owner: owner).connect()
+        try await channel(SocketConnector(path: path, owner: owner).connect(), hello: hello, at: path)
+    }
+
+    /// Connects where a daemon listens; nil where none does.
+    ///
+    /// - Throws: As ``connect(to:hello:owner:)``, but where nobody listens.
+    package static func connectIfListening(
+        to path: SocketPath, hello: SessionHello, owner: UInt32? = nil
+    ) async throws -> SocketChannel? {
+        guard let socket = try SocketConnector(path: path, owner: owner).connectIfListening() else { return nil }
+        return try await channel(socket, hello: hello, at: path)
+    }
+
+    private static func channel(
+        _ socket: Int32, hello: SessionHello, at path: SocketPath
+    ) async throws -> SocketChannel {
         let loop: EventLoop
         do { loop = try EventLoop() } catch {
             _ = Glibc.close(socket)
@@ -62,6 +77,9 @@ package actor SocketChannel: ControlChannel {
         self.place = place
     }
 
+    /// Sends a request and waits for its end; the daemon refuses a second one meanwhile, save a ping.
+    ///
+    /// - Throws: ``ControlError``, the daemon's own or `storeDaemonUnreachable`.
     package func perform(_ request: ControlRequest, for client: any ControlClient) async throws -> Answer {
         if let ending {
             request.closeDescriptors()
@@ -80,10 +98,13 @@ package actor SocketChannel: ControlChannel {
         }
     }
 
+    /// Asks whatever is being performed to end.
     package func cancel() async { for id in pending.keys { cancel(id) } }
 
+    /// Asks the daemon to kill the session's worker.
     package func killScript() async { send(.killScript) }
 
+    /// Ends the session; a request that is being performed fails with `callerInterrupted`.
     package func close() async {
         send(.close)
         end(ControlError(.callerInterrupted, "the session was closed"))
@@ -235,14 +256,24 @@ package struct SocketConnector: Sendable {
     ///
     /// - Throws: ``ControlError`` with `storeDaemonUnreachable` or `callerNotAllowed`.
     func connect() throws(ControlError) -> Int32 {
+        guard let socket = try connectIfListening() else { throw failed() }
+        return socket
+    }
+
+    /// Connects; nil, with `errno` set, where nobody listens.
+    ///
+    /// - Throws: As ``connect()``.
+    func connectIfListening() throws(ControlError) -> Int32? {
         let socket = SocketPath.makeSocket(isBlocking: true)
         guard socket >= 0 else { throw failed() }
         var patience = timeval(tv_sec: 5, tv_usec: 0)
         setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
         guard path.withAddress({ Glibc.connect(socket, $0, $1) }) == 0 else {
-            let error = failed()
+            let number = errno
             close(socket)
-            throw error
+            errno = number
+            if [ENOENT, ENOTDIR, ECONNREFUSED].contains(number) { return nil }
+            throw failed()
         }
         do { try check(socket) } catch {
             close(socket)

@@ -77,7 +77,9 @@ final class SocketConnection: EventHandler {
 
     // MARK: Reading
 
-    /// Waits for the next bytes; nil once the connection has ended. One task receives at a time.
+    /// Waits for the next bytes; nil once the connection has ended.
+    ///
+    /// One task receives at a time.
     func receive() async -> [UInt8]? {
         while true {
             switch state.withLock({ take(&$0) }) {
@@ -90,7 +92,7 @@ final class SocketConnection: EventHandler {
         }
     }
 
-    /// Hands over the oldest descriptors that came; the caller closes them. Nil where there are not as many.
+    /// Hands over the oldest descriptors that came, which the caller closes; nil where there are not as many.
     func takeDescriptors(_ count: Int) -> [Int32]? {
         state.withLock { state in
             guard count <= state.received.count else { return nil }

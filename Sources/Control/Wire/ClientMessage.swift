@@ -87,11 +87,12 @@ extension ControlRequest {
                     try fields.text("name", most: 256), try fields.list("arguments"), named: try fields.map("named"),
                     confirmation: try Confirmation(fields)))
         case "script":
-            self = .script(
-                Script(
-                    try fields.text("text"), name: try fields.text("name", most: 4096),
-                    isInteractive: try fields.bool("interactive"), arguments: try fields.texts("arguments"),
-                    confirmation: try Confirmation(fields)))
+            var script = Script(
+                try fields.text("text"), name: try fields.text("name", most: 4096),
+                isInteractive: try fields.bool("interactive"), arguments: try fields.texts("arguments"),
+                confirmation: try Confirmation(fields))
+            script.timeLimit = try fields.optionalInteger("timeLimit", in: 1...86_400_000).map { .milliseconds($0) }
+            self = .script(script)
         case "complete":
             let text = try fields.text("text")
             let cursor = try fields.integer("cursor", in: 0...Int64(text.utf8.count))
@@ -115,6 +116,7 @@ extension ControlRequest {
             script.confirmation.fields.merging([
                 "what": "script", "text": .string(script.text), "name": .string(script.name),
                 "interactive": .bool(script.isInteractive), "arguments": .array(script.arguments.map { .string($0) }),
+                "timeLimit": FrameValue(script.timeLimit.map { Int64($0 / .milliseconds(1)) }),
             ]) { _, new in new }
         case .complete(let text, let cursor):
             ["what": "complete", "text": .string(text), "cursor": .integer(Int64(cursor))]

@@ -16,6 +16,8 @@ package struct Configuration: Hashable, Sendable {
     package var columns: [ColumnDeclaration]
     /// The key providers other than the built-in `local`.
     package var providers: [ProviderDeclaration]
+    /// Where backups go and how long they stay; nil where none are declared.
+    package var backup: BackupDeclaration?
     /// Who may do what; empty where the file declares no role.
     package var roles: [RoleDeclaration] = []
     /// The addresses that scripts may post to.
@@ -35,7 +37,8 @@ package struct Configuration: Hashable, Sendable {
     /// Makes a configuration.
     package init(
         file: String, hash: String, database: DatabaseLocation, keyrings: [KeyringDeclaration] = [],
-        columns: [ColumnDeclaration] = [], providers: [ProviderDeclaration] = [], inactive: [String] = []
+        columns: [ColumnDeclaration] = [], providers: [ProviderDeclaration] = [],
+        backup: BackupDeclaration? = nil, inactive: [String] = []
     ) {
         self.file = file
         self.hash = hash
@@ -43,6 +46,7 @@ package struct Configuration: Hashable, Sendable {
         self.keyrings = keyrings
         self.columns = columns
         self.providers = providers
+        self.backup = backup
         self.inactive = inactive
     }
 }

@@ -39,6 +39,8 @@ package struct InstanceDirectory: Hashable, Sendable {
     package var signingKey: String { path + "/signing.key" }
     /// The journal's file.
     package var journal: String { path + "/journal" }
+    /// The folder of further texts of Lua; most instances have none.
+    package var scripts: String { path + "/scripts" }
 
     /// Whether an instance was begun here.
     package var exists: Bool { FileManager.default.fileExists(atPath: descriptionFile) }

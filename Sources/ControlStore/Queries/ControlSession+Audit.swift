@@ -6,8 +6,8 @@ extension ControlSession {
     ///
     /// - Parameters:
     ///   - entry: The entry; its number, hash and signature are set here.
-    ///   - sign: Signs the 32 bytes of the hash.
     ///   - seen: The newest entry that the node knows of; nil where that is not to be checked.
+    ///   - sign: Signs the 32 bytes of the hash.
     /// - Returns: The new head.
     /// - Throws: ``ControlStoreError`` with `storeSetBack` where the log ends before `seen` or has another entry there, or
     ///   ``StorageError``.

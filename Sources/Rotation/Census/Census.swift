@@ -42,6 +42,8 @@ package struct ColumnCensus: Hashable, Codable, Sendable {
         package var active: Int64 = 0
         /// Values that only an older key opens: exposed if that key is.
         package var old: Int64 = 0
+        /// The same by key id; nil in counts of earlier versions.
+        package var oldKeys: [String: Int64]?
         /// Values that look sealed, but that no key here opens.
         package var foreign: Int64 = 0
         /// Values that are not sealed.

@@ -149,6 +149,7 @@ package struct CensusTaker: Sendable {
         case .active: census.outside.active += 1
         case .old(let key):
             census.outside.old += 1
+            census.outside.oldKeys = (census.outside.oldKeys ?? [:]).merging([key.description: 1]) { $0 + $1 }
             census.note(row.key.description, "sealed under key \(key), but outside of \"where\", so it stays as it is")
         case .plaintext: census.outside.plaintext += 1
         case .foreign, .unopenable: census.outside.foreign += 1

@@ -32,7 +32,7 @@ package struct Discovery: Hashable, Codable, Sendable {
 
 /// Looks through every text and binary column that is not declared; reads windows, so that memory stays bounded.
 struct UndeclaredScan: Sendable {
-    let context: RotationContext
+    let control: ControlStore
     let rings: [OpenedKeyring]
     /// The most bytes of values that are read of one column.
     let byteBudget: Int
@@ -44,8 +44,8 @@ struct UndeclaredScan: Sendable {
     ///
     /// - Returns: What was found; nil when it was interrupted.
     func run(interrupt: Interrupt) async throws -> Discovery? {
-        let declared = try await context.control.read { try $0.columns() }.filter(\.isDeclared).map(\.declaration.path)
-        let tables = try await context.engine.read { session in
+        let declared = try await control.read { try $0.columns() }.filter(\.isDeclared).map(\.declaration.path)
+        let tables = try await control.engine.read { session in
             try session.tables().compactMap { try session.describe($0) }
         }
         var discovery = Discovery()
@@ -90,9 +90,9 @@ struct UndeclaredScan: Sendable {
         while !isLast, bytes < byteBudget {
             if interrupt.isSet { return false }
             let request = WindowRequest(
-                target: target, scope: .all, after: cursor, rowLimit: context.engine.tuning.windowRows
+                target: target, scope: .all, after: cursor, rowLimit: control.engine.tuning.windowRows
             )
-            let window = try await persistent { try await context.engine.read { try $0.readWindow(request) } }
+            let window = try await persistent { try await control.engine.read { try $0.readWindow(request) } }
             for row in window.rows {
                 let value = column.holdsDocuments ? row.value.documentContent : row.value
                 note(value, of: row.key, target, in: &finding)
@@ -152,7 +152,7 @@ extension RotationEngine {
             rings.append(
                 try await keys.open(record, with: context.cores, instance: instance.id, forRewrite: true))
         }
-        let scan = UndeclaredScan(context: context, rings: rings, byteBudget: UndeclaredScan.usualBudget)
+        let scan = UndeclaredScan(control: context.control, rings: rings, byteBudget: UndeclaredScan.usualBudget)
         return try await scan.run(interrupt: interrupt)
     }
 }

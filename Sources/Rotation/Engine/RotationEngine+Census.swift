@@ -15,10 +15,7 @@ extension RotationEngine {
         of keyring: Name?, interrupt: Interrupt = Interrupt(),
         report: @Sendable (_ column: String, _ rows: Int64) -> Void = { _, _ in }
     ) async throws -> [Census]? {
-        let patience = Patience(interrupt: interrupt, logger: context.logger)
-        return try await Patience.$current.withValue(patience) {
-            try await countPatiently(keyring, interrupt, report)
-        }
+        try await Patience.during(context, until: interrupt) { try await countPatiently(keyring, interrupt, report) }
     }
 
     private func countPatiently(

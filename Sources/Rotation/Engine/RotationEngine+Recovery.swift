@@ -13,8 +13,10 @@ package struct Recovery: Hashable, Codable, Sendable {
 }
 
 extension RotationEngine {
-    /// Accepts a database that was set back: a new nonce, an epoch above all that was seen, open runs cancelled,
-    /// destroyed keys struck out again. What `alongside` records commits with it.
+    /// Accepts a database that was set back.
+    ///
+    /// It gets a new nonce and an epoch above all that was seen; open runs are cancelled, destroyed keys struck out again. What
+    /// `alongside` records commits with it.
     ///
     /// - Throws: ``ControlStoreError`` with `storeSetBack` where the database belongs to another instance.
     package func recover(

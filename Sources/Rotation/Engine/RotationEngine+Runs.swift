@@ -47,7 +47,7 @@ extension RotationEngine {
     ) async throws -> RunRecord {
         try await requireCurrent()
         if request.urgency == .routine, let open = try await context.control.read({ try $0.openRun() }) {
-            throw Self.isOpen(open)
+            throw Self.isOpen(open, try await liveLease())
         }
         let plan = try await makeWay(for: request, reviewed)
         guard plan.refusals.isEmpty else {
@@ -63,7 +63,7 @@ extension RotationEngine {
         let (run, epoch) = try await context.control.write { [context, configurationHash] session in
             // Else the run would stand open, and nobody here could drive it.
             try session.refuseLease(ofOthersThan: node, now: now)
-            if let open = try session.openRun() { throw Self.isOpen(open) }
+            if let open = try session.openRun() { throw Self.isOpen(open, nil) }
             let columns = try session.columns().filter { $0.isDeclared && $0.declaration.keyring == request.keyring }
             let ids = request.kind == .rewrap ? [] : request.columnIDs ?? columns.map(\.id)
             let run = try session.insertRun { id in
@@ -89,8 +89,7 @@ extension RotationEngine {
     /// - Throws: ``ControlStoreError`` with `storeLeaseHeld`, or what stopped the run; its record says why.
     /// - Important: Cancelling, or raising the interrupt, stops after the batch in hand.
     package func drive(_ id: Int64, _ options: DriveOptions) async throws -> RunRecord {
-        let patience = Patience(interrupt: options.interrupt, logger: context.logger)
-        return try await Patience.$current.withValue(patience) { try await drivePatiently(id, options) }
+        try await Patience.during(context, until: options.interrupt) { try await drivePatiently(id, options) }
     }
 
     private func drivePatiently(_ id: Int64, _ options: DriveOptions) async throws -> RunRecord {
@@ -126,7 +125,7 @@ extension RotationEngine {
                 run: try session.run(id), steps: try session.steps(of: id), progress: try progress(of: id, in: session),
                 columns: try session.columns(), quarantined: try session.quarantined(run: id),
                 quarantineCount: try session.quarantineCount(run: id),
-                acknowledgements: try session.acknowledgements(of: id)
+                acknowledgements: try session.acknowledgements(of: id), hooks: try session.hookAttempts(of: id)
             )
         }
     }
@@ -205,10 +204,11 @@ extension RotationEngine {
         }
     }
 
-    private static func isOpen(_ run: RunRecord) -> RotationError {
-        RotationError(
+    private static func isOpen(_ run: RunRecord, _ lease: Lease?) -> RotationError {
+        let driver = lease.map { "; \($0.holder) works on it, its lease runs until \($0.expiresAt)" } ?? ""
+        return RotationError(
             .callerRunOpen,
-            "run \(run.id) of \"\(run.keyring)\" is open: \(run.phase.rawValue), \(run.state.rawValue)",
+            "run \(run.id) of \"\(run.keyring)\" is open: \(run.phase.rawValue), \(run.state.rawValue)\(driver)",
             hint: "Resume it with \"keyturn run resume \(run.id)\", or cancel it with \"keyturn run cancel \(run.id)\"."
         )
     }
@@ -268,4 +268,6 @@ package struct RunHistory: Sendable {
     package let quarantineCount: Int64
     /// What consumers acknowledged.
     package let acknowledgements: [Acknowledgement]
+    /// The attempts to perform hooks, oldest first.
+    package let hooks: [HookAttempt]
 }

@@ -233,10 +233,6 @@ struct Planner: Sendable {
             let driver = subject.lease.map { ", driven by \($0.holder)" } ?? ""
             refusals.append("run \(openRun.id) is open: \(openRun.phase.rawValue)\(driver)")
         }
-        if record.keyring.policy.backup == .required, request.urgency == .routine, request.kind != .rewrap {
-            refusals.append(
-                "keyring \"\(name)\" requires a verified backup of the run, and no hook here can make one yet")
-        }
         return refusals
     }
 
@@ -263,6 +259,11 @@ struct Planner: Sendable {
         if record.consumers.isEmpty, origins.contains(.imported) {
             warnings.append(
                 "the key was imported and no consumer is declared: the application must be stopped until it has the new key"
+            )
+        }
+        if record.keyring.policy.backup == .required, request.urgency == .routine {
+            warnings.append(
+                "the run waits before its first change until a verified backup of it is made (\"keyturn backup create --run N\")"
             )
         }
         if record.keyring.policy.backup == .optional { warnings.append("no backup is made: the policy says optional") }

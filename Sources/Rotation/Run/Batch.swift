@@ -17,7 +17,7 @@ struct Batch: Sendable {
         let count = window.rows.count
         let batches = tuning.batchesPerWindow
         if tuning.isStrided {
-            let places = stride(from: turn, to: count, by: batches)
+            let places = window.stride(turn: turn, of: batches)
             self.init(rows: places.map { window.rows[$0] }[...], outcomes: places.map { window.outcomes[$0] }[...])
         } else {
             let size = (tuning.windowRows + batches - 1) / batches
@@ -80,5 +80,29 @@ struct Batch: Sendable {
         self.swaps = swaps
         self.counts = counts
         self.doubtful = doubtful
+    }
+}
+
+extension DecidedWindow {
+    /// The places of the rows of one of several batches: from each run of as many neighbours as there are batches, one.
+    ///
+    /// Which one differs from run to run of neighbours, and from walk to walk. Rows that left their page together when
+    /// the table was rewritten before stand on one page now; always the same tenth row would take all of them at once,
+    /// and find no room there.
+    func stride(turn: Int, of batches: Int) -> [Int] {
+        let steps = (1...max(1, batches)).filter { Self.greatestDivisor($0, batches) == 1 }
+        return Swift.stride(from: 0, to: rows.count, by: batches).compactMap { start in
+            var mixed = salt &+ UInt64(start) &* 0x9E37_79B9_7F4A_7C15
+            mixed = (mixed ^ mixed >> 31) &* 0xBF58_476D_1CE4_E5B9
+            mixed ^= mixed >> 29
+            // A step that shares no divisor with the number of batches visits each neighbour once.
+            let step = steps[Int(mixed >> 33) % steps.count]
+            let place = start + (Int(mixed & 0xFFFF_FFFF) + turn * step) % batches
+            return place < rows.count ? place : nil
+        }
+    }
+
+    private static func greatestDivisor(_ first: Int, _ second: Int) -> Int {
+        second == 0 ? first : greatestDivisor(second, first % second)
     }
 }

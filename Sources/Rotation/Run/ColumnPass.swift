@@ -36,46 +36,77 @@ struct ColumnPass: Sendable {
         try await takeUpLeftovers(&progress)
         let watched = WatchedProgress(progress, report: report)
         let writer = WindowWriter(pass: self, phase: progress.phase, watched: watched)
-        var source = WindowSource(pass: self, after: progress.cursor)
         var ledger = WindowLedger()
         var walked = progress
         var growth = try await GrowthWatch(context.engine, table, limit: maxExtraDisk)
-        let end = try await withThrowingTaskGroup(of: WindowWriter.Written.self) { writers in
-            var inFlight = 0
-            var end: End?
-            while end == nil, let group = try await source.next() {
-                let isFull = inFlight == context.engine.tuning.writers
-                let written = isFull ? try await writers.next() : nil
-                if written?.end == nil {
-                    // Under way before the group before it is booked, so that no writer waits for the booking; and above
-                    // the deciding of the next one, behind whose pieces each of its steps would queue otherwise.
-                    writers.addTask(priority: .high) { try await writer.write(group) }
-                    inFlight += isFull ? 0 : 1
-                }
-                if let written { end = try await fold(written, &ledger, &walked, &growth) }
-            }
-            while let written = try await writers.next() {
+        var decided = await decide(try await readWindows(following: nil, after: progress.cursor))
+        var end: End?
+        while end == nil, !decided.isEmpty {
+            let present = decided
+            // Where a reader's snapshot would keep the room of replaced rows from being used again, nothing is read while
+            // something is written; deciding needs no snapshot.
+            let held = context.engine.tuning.readsApart ? try await readWindows(following: present.last) : nil
+            async let following = decide(held, orAfter: present.last)
+            for written in try await write(present, writer) {
                 let last = try await fold(written, &ledger, &walked, &growth)
                 end = end ?? last
             }
-            return end ?? .finished
+            decided = try await following
         }
         progress = walked
-        return end
+        return end ?? .finished
     }
 
-    /// Reads the window after a key.
-    func read(after cursor: RowKey?) async throws -> Window {
-        let request = WindowRequest(
-            target: cipher.target, scope: cipher.scope, after: cursor, rowLimit: context.engine.tuning.windowRows
-        )
-        return try await persistent { try await context.engine.read { try $0.readWindow(request) } }
+    /// Reads as many windows as all writers take at a time, from behind a window; none after the last one.
+    private func readWindows(following last: DecidedWindow?, after cursor: RowKey? = nil) async throws
+        -> [NumberedWindow]
+    {
+        let tuning = context.engine.tuning
+        var windows: [NumberedWindow] = []
+        var cursor = last?.rows.last?.key ?? cursor
+        var isDone = last?.isLast ?? false
+        while !isDone, windows.count < tuning.writers * tuning.interleavedWindows {
+            let request = WindowRequest(
+                target: cipher.target, scope: cipher.scope, after: cursor, rowLimit: tuning.windowRows)
+            let window = try await persistent { try await context.engine.read { try $0.readWindow(request) } }
+            windows.append(
+                NumberedWindow(number: (last?.number ?? 0) + Int64(windows.count) + 1, window: window))
+            cursor = window.rows.last?.key ?? cursor
+            isDone = window.isLast
+        }
+        return windows
     }
 
-    /// Decides for the rows of a window.
-    func decide(_ window: Window, number: Int64) async -> DecidedWindow {
-        let outcomes = await parallelMap(window.rows) { cipher.outcomes(of: $0) }
-        return DecidedWindow(number: number, rows: window.rows, outcomes: outcomes, isLast: window.isLast)
+    /// Decides for windows, which are read now where they were not yet.
+    private func decide(_ windows: [NumberedWindow]?, orAfter last: DecidedWindow?) async throws -> [DecidedWindow] {
+        if let windows { return await decide(windows) }
+        return await decide(try await readWindows(following: last))
+    }
+
+    /// Decides for the rows of windows.
+    private func decide(_ windows: [NumberedWindow]) async -> [DecidedWindow] {
+        var decided: [DecidedWindow] = []
+        for read in windows {
+            let rows = read.window.rows
+            let outcomes = await parallelMap(rows) { cipher.outcomes(of: $0) }
+            decided.append(
+                DecidedWindow(number: read.number, rows: rows, outcomes: outcomes, isLast: read.window.isLast))
+        }
+        return decided
+    }
+
+    /// Writes windows, as many groups at a time as there are writers.
+    private func write(_ windows: [DecidedWindow], _ writer: WindowWriter) async throws -> [WindowWriter.Written] {
+        let writers = context.engine.tuning.writers
+        let size = (windows.count + writers - 1) / writers
+        return try await withThrowingTaskGroup(of: WindowWriter.Written.self) { group in
+            for start in stride(from: 0, to: windows.count, by: size) {
+                let part = Array(windows[start..<min(start + size, windows.count)])
+                // Above the deciding that goes on beside it, behind whose pieces each of its steps would queue otherwise.
+                group.addTask(priority: .high) { try await writer.write(part) }
+            }
+            return try await group.reduce(into: []) { $0.append($1) }
+        }
     }
 
     /// Counts what a walk that was cut off had written beyond its cursor; the rows themselves are read again.
@@ -143,37 +174,14 @@ struct DecidedWindow: Sendable {
     let outcomes: [ColumnCipher.Outcome]
     /// Whether the column ends with it.
     let isLast: Bool
+    /// By which its batches are drawn.
+    let salt = UInt64.random(in: 0...UInt64.max)
 }
 
-/// Hands out groups of windows in key order.
-private struct WindowSource {
-    private let pass: ColumnPass
-    private var cursor: RowKey?
-    private var number: Int64 = 0
-    private var ahead: Window?
-    private var isDone = false
-
-    init(pass: ColumnPass, after cursor: RowKey?) {
-        self.pass = pass
-        self.cursor = cursor
-    }
-
-    /// The next group; nil after the end.
-    mutating func next() async throws -> [DecidedWindow]? {
-        guard !isDone else { return nil }
-        var group: [DecidedWindow] = []
-        while !isDone, group.count < pass.context.engine.tuning.interleavedWindows {
-            number += 1
-            let window = if let ahead { ahead } else { try await pass.read(after: cursor) }
-            cursor = window.rows.last?.key ?? cursor
-            isDone = window.isLast
-            // The window that follows is read while this one is decided.
-            async let following = isDone ? nil : pass.read(after: cursor)
-            group.append(await pass.decide(window, number: number))
-            ahead = try await following
-        }
-        return group
-    }
+/// The rows of a window as they were read, and its place in the walk.
+private struct NumberedWindow: Sendable {
+    let number: Int64
+    let window: Window
 }
 
 /// Knows which windows are finished, so that the cursor only passes those without a gap before them.

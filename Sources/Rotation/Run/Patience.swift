@@ -25,6 +25,14 @@ final class Patience: Sendable {
         self.limit = limit
     }
 
+    /// Does work with patience where the database may come back.
+    static func during<Value>(
+        _ context: RotationContext, until interrupt: Interrupt, _ body: () async throws -> Value
+    ) async throws -> Value {
+        guard context.engine.mayComeBack else { return try await body() }
+        return try await $current.withValue(Patience(interrupt: interrupt, logger: context.logger)) { try await body() }
+    }
+
     /// Repeats a call that does not reach the database.
     ///
     /// - Throws: What the call throws; when it is waited for no longer, why it could not be reached.

@@ -11,8 +11,12 @@ package struct RunMachine: Hashable, Sendable {
         case started
         /// The phase in hand is finished.
         case phaseDone
+        /// The phase in hand is finished, but something beside it went wrong, which a person must see.
+        case phaseDoneWith(remark: String)
         /// Consumers have not said yet that they can go along.
         case acknowledgementsMissing(AcknowledgementStage, [Name])
+        /// No verified backup of the run is in the catalogue, and its keyring demands one.
+        case backupMissing
         /// A sweep over all columns found this many values under other keys, all of them dealt with or missed.
         case swept(found: Int64)
         /// Everything was opened; so many values are exceptions, so many lie under old keys after all.
@@ -50,6 +54,7 @@ package struct RunMachine: Hashable, Sendable {
     /// How many values were exceptions when it was verified.
     package private(set) var exceptions: Int64 = 0
 
+    private var remark: String?
     private var foundBefore: Int64?
     private var stubbornSweeps = 0
 
@@ -68,7 +73,11 @@ package struct RunMachine: Hashable, Sendable {
         switch event {
         case .started: return start()
         case .phaseDone: return advance()
+        case .phaseDoneWith(let remark):
+            self.remark = remark
+            return advance()
         case .acknowledgementsMissing(let stage, let consumers): return wait(for: stage, of: consumers)
+        case .backupMissing: return waitForBackup()
         case .swept(let found): return settle(found: found)
         case .verified(let exceptions, let left): return conclude(exceptions: exceptions, left: left)
         case .requested(.pause): return park()
@@ -91,8 +100,10 @@ package struct RunMachine: Hashable, Sendable {
         guard let next = phase.next else { return .end }
         phase = next
         guard next == .done else { return .perform(next) }
-        state = exceptions == 0 ? .done : .doneWithExceptions
-        message = exceptions == 0 ? nil : "\(exceptions) values need a look; the old keys stay unretired"
+        let values = exceptions == 0 ? nil : "\(exceptions) values need a look; the old keys stay unretired"
+        let remarks = [values, remark].compactMap { $0 }
+        state = remarks.isEmpty ? .done : .doneWithExceptions
+        message = remarks.isEmpty ? nil : remarks.joined(separator: "; ")
         return .end
     }
 
@@ -103,6 +114,12 @@ package struct RunMachine: Hashable, Sendable {
             stage == .opens
             ? "until \(names) can open with the new key" : "until \(names) seal with the new key"
         return .wait(stage, consumers)
+    }
+
+    private mutating func waitForBackup() -> Action {
+        state = .waiting
+        message = "until a verified backup of the run is made"
+        return .park
     }
 
     private mutating func settle(found: Int64) -> Action {
@@ -135,6 +152,12 @@ package struct RunMachine: Hashable, Sendable {
         state = .cancelled
         message = "on request"
         return phase <= .activate ? .discardAndEnd : .end
+    }
+
+    /// Adds to a run that has ended what went wrong afterwards.
+    package mutating func add(remark: String) {
+        if state == .done { state = .doneWithExceptions }
+        message = [message, remark].compactMap { $0 }.joined(separator: "; ")
     }
 
     private mutating func fail(_ why: String) -> Action {

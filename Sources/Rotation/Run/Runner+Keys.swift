@@ -182,7 +182,7 @@ extension Runner {
         let old = record.keyring.versions.filter { $0.state != .active }.map(\.id.description)
         guard !old.isEmpty else { return [] }
         let ring = try await keys.open(record, with: context.cores, instance: instance.id, forRewrite: true)
-        let scan = UndeclaredScan(context: context, rings: [ring], byteBudget: UndeclaredScan.usualBudget)
+        let scan = UndeclaredScan(control: context.control, rings: [ring], byteBudget: UndeclaredScan.usualBudget)
         let discovery = try await scan.run(interrupt: interrupt)
         return discovery?.findings.filter { finding in old.contains { finding.keys[$0] != nil } }.map(\.column)
     }

@@ -21,7 +21,7 @@ struct Runner: Sendable {
     let report: @Sendable (RunSnapshot) -> Void
 
     /// How often a waiting or paused run looks whether it may go on.
-    private static let pollInterval = Duration.milliseconds(250)
+    static let pollInterval = Duration.milliseconds(250)
 
     /// Drives a run.
     ///
@@ -45,6 +45,7 @@ struct Runner: Sendable {
                 try await record(machine, in: &run)
                 return run
             case .discardAndEnd, .end:
+                try await performLastHooks(of: run, &machine)
                 try await record(machine, in: &run)
                 context.reached(.runFinished)
                 return run
@@ -67,6 +68,7 @@ struct Runner: Sendable {
             let why = (error as? any CodedError)?.message ?? "\(error)"
             _ = machine.handle(.failed(why))
             do {
+                try await performFailureHooks(of: run, &machine)
                 try await record(machine, in: &run)
             } catch {
                 context.logger.warning("run state not recorded", metadata: ["run.id": "\(run.id)"])
@@ -78,12 +80,18 @@ struct Runner: Sendable {
     private func perform(_ phase: RunPhase, of run: inout RunRecord) async throws -> RunMachine.Event {
         if let event = try await pending(run) { return event }
         switch phase {
-        case .planned, .before, .after: return .phaseDone
+        case .planned: return .phaseDone
+        case .before:
+            if let event = try await performHooks(.before, of: run) { return event }
+            return try await hasBackup(run) ? .phaseDone : .backupMissing
+        case .after: return try await performHooksAfter(run)
         case .done: return .phaseDone
         case .preflight: return try await preflight(run)
         case .prepare: return try await prepare(&run)
         case .publish where run.kind == .rewrap: return .phaseDone
-        case .publish: return try await acknowledgements(of: run, stage: .opens)
+        case .publish:
+            if let event = try await performHooks(.published, of: run) { return event }
+            return try await acknowledgements(of: run, stage: .opens)
         case .activate: return run.kind == .rewrap ? .phaseDone : try await activate(&run)
         case .reencrypt: return run.kind == .rewrap ? try await rewrapKeys(run) : try await reencrypt(run)
         case .settle: return run.kind == .rewrap ? .phaseDone : try await settle(run)
@@ -93,10 +101,21 @@ struct Runner: Sendable {
     }
 
     /// What was asked of the run meanwhile.
-    private func pending(_ run: RunRecord) async throws -> RunMachine.Event? {
+    func pending(_ run: RunRecord) async throws -> RunMachine.Event? {
         if interrupt.isSet { return .interrupted }
         let request = try await context.control.read { try $0.request(of: run.id) }
         return request == .none ? nil : .requested(request)
+    }
+
+    /// Whether a verified backup of the run is in the catalogue, or none is demanded.
+    ///
+    /// An emergency is not held back, and where only wraps change the rows stay as they are.
+    private func hasBackup(_ run: RunRecord) async throws -> Bool {
+        guard run.urgency == .routine, run.kind != .rewrap else { return true }
+        return try await context.control.read { session in
+            try session.keyring(run.keyring).keyring.policy.backup == .optional
+                || session.hasVerifiedBackup(of: run, stage: .before)
+        }
     }
 
     /// Waits until the run may go on; nil when the process is asked to end first.
@@ -111,6 +130,8 @@ struct Runner: Sendable {
             case (_, .cancel): return .requested(.cancel)
             case (.paused, .none): return .started
             case (.waiting, .pause): return .requested(.pause)
+            case (.waiting, .none) where machine.phase == .before:
+                if try await hasBackup(run) { return .started }
             case (.waiting, .none) where acknowledged > 0:
                 let stage: AcknowledgementStage = machine.phase == .publish ? .opens : .seals
                 let event = try await acknowledgements(of: run, stage: stage)

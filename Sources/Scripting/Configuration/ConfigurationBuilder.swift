@@ -49,6 +49,7 @@ struct ConfigurationBuilder {
         var configuration = Configuration(
             file: path, hash: hash, database: database, keyrings: keyrings, columns: columns, providers: providers,
             inactive: [])
+        configuration.backup = try backup(grouped[.backup] ?? [], of: database)
         configuration.roles = roles
         configuration.webhooks = webhooks
         configuration.commands = commands
@@ -65,6 +66,14 @@ struct ConfigurationBuilder {
         }
         if let second = declarations.dropFirst().first { throw twice(second, declaration.place.line) }
         return try DatabaseLocation(declaration, folder: folder)
+    }
+
+    private func backup(
+        _ declarations: [Declaration], of database: DatabaseLocation
+    ) throws(ScriptingError) -> BackupDeclaration? {
+        guard let declaration = declarations.first else { return nil }
+        if let second = declarations.dropFirst().first { throw twice(second, declaration.place.line) }
+        return try BackupDeclaration(declaration, folder: folder, database: database, keyrings: keyrings)
     }
 
     private mutating func addProvider(_ declaration: Declaration) throws(ScriptingError) {

@@ -28,6 +28,7 @@ package struct ConfigurationLoader: Sendable {
     ///   - file: The `keyturn.lua`.
     ///   - scripts: The folder of further texts, most often `scripts` in the instance's directory; they are run after the file
     ///     and may declare, too. A folder that is not there holds none.
+    /// - Returns: What the texts declare, validated.
     /// - Throws: ``ScriptingError``, whose message begins with the file and the line where there is one.
     /// - Important: Cancelling does not shorten it; it ends within the limits, 10 s unless told otherwise.
     package func load(file: String, scripts: String? = nil) async throws(ScriptingError) -> Configuration {

@@ -5,7 +5,7 @@ internal import KeyModel
 struct Declaration {
     /// The words that a configuration consists of.
     enum Word: String, CaseIterable {
-        case database, keyring, column, provider, schedule, hook, role, webhook, command
+        case database, keyring, column, provider, schedule, hook, role, backup, webhook, command
     }
 
     /// Which word.

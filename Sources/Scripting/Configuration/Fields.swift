@@ -9,10 +9,20 @@ struct Fields {
 
     /// Takes a table whose words are all known; no table is an empty one.
     init(_ declaration: Declaration, known: Set<String>) throws(ScriptingError) {
-        place = declaration.place
-        switch declaration.body {
+        try self.init(declaration.body, at: declaration.place, known: known)
+    }
+
+    /// Takes the table that follows a word without a name.
+    init(namelessTableOf declaration: Declaration, known: Set<String>) throws(ScriptingError) {
+        guard declaration.body == nil else { throw declaration.place.error("takes one table and no name") }
+        try self.init(declaration.name, at: declaration.place, known: known)
+    }
+
+    private init(_ body: FrameValue?, at place: Place, known: Set<String>) throws(ScriptingError) {
+        self.place = place
+        switch body {
         case nil: values = [:]
-        case .map(let entries) where declaration.body?.typeName == nil: values = entries
+        case .map(let entries) where body?.typeName == nil: values = entries
         case .array: throw place.error("wants a table of names and values, but a list stands there")
         case let other?: throw place.error("wants a table of names and values, but \(other.found) stands there")
         }

@@ -16,7 +16,8 @@ struct MentionedNames {
             } else if Self.isWordStart(bytes[index]) {
                 let start = index
                 while index < bytes.count, Self.isWord(bytes[index]) || bytes[index] == UInt8(ascii: ".") { index += 1 }
-                names.insert(String(decoding: bytes[start..<index], as: UTF8.self))
+                let name = String(decoding: bytes[start..<index], as: UTF8.self)
+                if name.contains(".") { names.insert(name) }
             } else {
                 // A number's letters are no word.
                 let isDigit = (0x30...0x39).contains(bytes[index])

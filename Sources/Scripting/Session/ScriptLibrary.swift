@@ -16,6 +16,11 @@ package struct ScriptLibrary: Hashable, Sendable {
     /// Makes a library.
     package init(texts: [Text] = []) { self.texts = texts }
 
+    /// Reads the texts of a folder whose names end with `.lua`; none where there is no such folder.
+    ///
+    /// - Throws: ``ScriptingError`` with `callerFileUnreadable`, also for a text that everybody may write.
+    package init(folder: String) throws(ScriptingError) { self = try SourceFile.library(in: folder) }
+
     /// Names and texts in turn, as requests carry them.
     var frame: FrameValue { .array(texts.flatMap { [.string($0.name), .binary($0.bytes)] }) }
 }

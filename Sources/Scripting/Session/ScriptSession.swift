@@ -10,7 +10,7 @@ package actor ScriptSession {
     package struct Settings: Sendable {
         /// The program `keyturn-lua`; nil looks for it as ``ConfigurationLoader`` does.
         package var workerPath: String?
-        /// The functions of the host: `keyrings.list`. `secret.prompt` is added.
+        /// The functions of the host, such as `keyrings.list`, to which `secret.prompt` is added.
         package var functions: [String]
         /// The texts that `use` finds.
         package var library: ScriptLibrary

@@ -58,7 +58,7 @@ struct WorkerTalk {
             } catch {
                 return .killed(lost("sent what is no frame (\(error.message))"))
             }
-            let signs = process.wait(bell: exchange.worker.bell, reads: mayGoOn, atMost: Self.tick)
+            let signs = process.wait(bell: exchange.worker.bell, reads: mayGoOn, atMost: untilNextCheck)
             guard signs.isReadable else { continue }
             switch process.receive(into: &buffer, until: .now + Self.tick) {
             case .moved(let count): reader.append(buffer[..<count])
@@ -76,6 +76,12 @@ struct WorkerTalk {
         case .signal(let number): lost("was killed by signal \(number)")
         case .killed: lost("closed its socket")
         }
+    }
+
+    /// How long nothing can become due.
+    private var untilNextCheck: Duration {
+        let due = killAt ?? started + exchange.limits.time + ScriptLimits.grace
+        return max(.milliseconds(1), min(Self.tick, due - .now))
     }
 
     /// Whether the next frame can be dealt with.
@@ -123,7 +129,8 @@ struct WorkerTalk {
         if elapsed - waited - present > limits.computingTime + ScriptLimits.grace {
             return .killed(limitReached("took too long"))
         }
-        if process.processorTime - processorTimeBefore > limits.processorTime + ScriptLimits.grace {
+        let used = process.processorTime - processorTimeBefore
+        if used > limits.processorTime + ScriptLimits.grace {
             return .killed(limitReached("took too much processor time"))
         }
         return nil

@@ -26,7 +26,8 @@ struct WorkerProcess: ~Copyable {
 
     /// The process.
     let pid: pid_t
-    private let channel: Int32
+    /// Our end of the socket.
+    let channel: Int32
 
     /// Starts a worker with a clean environment, no input or output but the socket on descriptor 3, and its own group.
     ///

@@ -25,6 +25,8 @@ struct ColumnShape: Sendable {
     let altersValues: Bool
     /// The most bytes of a value, where the type limits them.
     let maximumBytes: Int?
+    /// What a batch passes the column's fence with; nil where it is asked value by value.
+    let fencePass: FencePass?
     /// The key columns in their declared order.
     let key: [KeyColumn]
     /// The positions in ``key`` by which rows are put in order: the columns of the unique index.
@@ -153,7 +155,7 @@ extension PostgreSQLSession {
             form: column.kind == .blob ? .blob : column.kind == .text ? .text : .other,
             cast: column.needsCast ? column.baseSQL : nil,
             documentType: column.holdsDocuments ? column.baseSQL : nil, altersValues: column.altersValues,
-            maximumBytes: column.maximumLength.map { $0 * 4 },
+            maximumBytes: column.maximumLength.map { $0 * 4 }, fencePass: try fencePass(of: column, in: table),
             key: try key.map { try keyColumn($0, of: tableName, target) },
             order: try order(of: key.map(\.name), in: table, records, target))
     }

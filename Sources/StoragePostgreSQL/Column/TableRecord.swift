@@ -10,7 +10,7 @@ struct TableRecord {
     let hidesRows: Bool
     /// Whether other tables inherit from it the old way.
     let isInherited: Bool
-    /// Changes whenever the table, its columns or its indexes do.
+    /// Changes whenever the table, its columns, indexes, triggers or rules do.
     let fingerprint: String
 
     /// The table as SQL writes it.
@@ -95,7 +95,9 @@ extension PostgreSQLSession {
                      FROM pg_attribute AS a LEFT JOIN pg_type AS t ON t.oid = a.atttypid
                      WHERE a.attrelid = c.oid AND a.attnum > 0),
                     (SELECT string_agg(concat_ws(':', i.indexrelid, i.xmin), ',' ORDER BY i.indexrelid)
-                     FROM pg_index AS i WHERE i.indrelid = c.oid))
+                     FROM pg_index AS i WHERE i.indrelid = c.oid),
+                    (SELECT string_agg(concat_ws(':', g.oid, g.xmin, g.tgenabled), ',' ORDER BY g.oid)
+                     FROM pg_trigger AS g WHERE g.tgrelid = c.oid), c.relhasrules)
             FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
             WHERE c.relname = $1::name AND c.relkind IN ('r', 'p')
                 AND CASE $2 WHEN '' THEN pg_table_is_visible(c.oid) ELSE n.nspname = $2::name END

@@ -80,6 +80,9 @@ extension PostgreSQLSession {
 
 /// Writes the triggers of a fence.
 ///
+/// A batch of ours, whose values were held against the same marks already, shows the pass of the trigger instead of being
+/// asked value by value; see ``FencePass``.
+///
 /// They fire after the row is written, so that no other trigger can alter the value behind them, and their condition,
 /// which costs no lock and no queue, calls them for refused values only. The condition knows the column by its number,
 /// so that a renamed column stays guarded. What it calls runs as our own role: those who write need no right on anything
@@ -124,7 +127,9 @@ struct FenceText {
     func trigger(_ event: Event) -> String {
         let name = quotedIdentifier(Self.name(columnID: columnID, event))
         let new = "NEW.\(shape.columnName)"
-        let changed = event == .insert ? "true" : "\(comparable("OLD")) IS DISTINCT FROM \(comparable("NEW"))"
+        let changed =
+            event == .insert
+            ? "true" : "\(comparable("OLD")) IS DISTINCT FROM \(comparable("NEW")) AND \(FencePass.drawn().condition)"
         let form = shape.form == .blob ? "blob" : "text"
         return """
             CREATE OR REPLACE TRIGGER \(name) AFTER \(event.rawValue.uppercased()) ON \(shape.table) FOR EACH ROW

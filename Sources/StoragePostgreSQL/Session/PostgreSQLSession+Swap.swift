@@ -6,9 +6,7 @@ extension PostgreSQLSession {
         guard !swaps.isEmpty else { return [] }
         let shape = try shape(of: target)
         for swap in swaps { try check(swap.new, shape) }
-        _ = try connection.execute(
-            "SELECT pg_catalog.set_config('lock_timeout', $1, true)",
-            [Parameter("\(connection.settings.batchLockTimeout.wholeMilliseconds)")])
+        try prepare(for: swaps, shape)
         var hits = [Bool](repeating: false, count: swaps.count)
         for round in Self.rounds(swaps, shape.form) {
             do {

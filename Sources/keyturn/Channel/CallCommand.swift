@@ -32,12 +32,15 @@ struct Caller {
     let global: GlobalOptions
     let interrupt: Interrupt
 
+    private static let notConfirmed = ControlError.Code.callerNotConfirmed.rawValue
+
     /// Calls an entry of the API.
     ///
     /// - Parameters:
     ///   - name: The entry.
     ///   - arguments: Its arguments by name; those without a value are left out.
     ///   - descriptors: Files for what passes through no message; closed afterwards.
+    /// - Returns: What it came to.
     /// - Throws: ``ControlError``.
     func call(_ name: String, _ arguments: [String: FrameValue?] = [:], descriptors: [Int32] = []) async throws
         -> Answer
@@ -52,9 +55,13 @@ struct Caller {
     ///
     /// - Throws: ``ControlError``.
     func perform(_ call: Call) async throws -> Answer {
-        let answer = try await way.channel.perform(.call(call), for: CommandClient(console: console))
-        console.finishProgress()
-        return answer
+        do {
+            let answer = try await way.channel.perform(.call(call), for: CommandClient(console: console))
+            console.finishProgress()
+            return answer
+        } catch let error as ControlError where error.codeName == Self.notConfirmed && interrupt.isSet {
+            throw CommandError(.callerInterrupted, "interrupted", hint: "Nothing was changed.", status: .interrupted)
+        }
     }
 
     /// Calls an entry and hands back what to print.

@@ -14,14 +14,17 @@ struct CommandChannel {
     /// The service that this process hosts; nil where a daemon does.
     let service: InstanceService?
 
-    /// Opens a way to the instance that the options name.
+    /// Opens a way to the instance that the options name: to its daemon where one listens, else within this process.
     ///
     /// - Throws: ``CommandError`` where none is named, or ``ControlError``.
     static func open(_ global: GlobalOptions, way: Peer.Way = .call) async throws -> CommandChannel {
-        let directory = try global.directory()
-        _ = try directory.read()
         let isInteractive = TerminalSize.isTerminal(STDIN_FILENO) && TerminalSize.isTerminal(STDERR_FILENO)
         let hello = SessionHello(way: way, isInteractive: isInteractive)
+        if let channel = try await DaemonSocket.channel(global, hello) {
+            return CommandChannel(channel: channel, service: nil)
+        }
+        let directory = try global.directory()
+        _ = try directory.read()
         let service = try InstanceService.hosted(on: directory, life: .command)
         return CommandChannel(
             channel: try await service.openSession(for: Peer.own(by: way), hello: hello), service: service)
@@ -44,10 +47,13 @@ extension InstanceService {
     /// A service on an instance's directory with everything that is built in.
     ///
     /// - Throws: ``ControlError`` where two entries have one name.
-    static func hosted(on directory: InstanceDirectory, life: Life) throws -> InstanceService {
+    static func hosted(
+        on directory: InstanceDirectory, life: Life,
+        logger: Logger = Logger(label: "keyturn") { StreamLogHandler.standardError(label: $0) }
+    ) throws -> InstanceService {
         InstanceService(
-            LocalInstance(directory: directory), api: try API(API.builtIn), life: life, webhooks: Webhooks(),
-            logger: Logger(label: "keyturn") { StreamLogHandler.standardError(label: $0) })
+            LocalInstance(directory: directory, logger: logger), api: try API.complete(), life: life,
+            webhooks: Webhooks(), scripts: LuaScripts(folder: directory.scripts), logger: logger)
     }
 }
 

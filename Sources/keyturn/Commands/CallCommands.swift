@@ -103,7 +103,7 @@ struct ReferenceCommand: ParsableCommand {
 
     func run() throws {
         try FileManager.default.createDirectory(atPath: to, withIntermediateDirectories: true)
-        for page in Reference(try API(API.builtIn)).pages {
+        for page in Reference(try API.complete()).pages {
             try Data(page.text.utf8).write(to: URL(filePath: to).appending(path: page.name))
         }
     }

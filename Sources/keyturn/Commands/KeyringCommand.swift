@@ -9,9 +9,11 @@ extension KeyListForm: ExpressibleByArgument {}
 /// Implements `keyturn keyring`.
 struct KeyringCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "keyring", abstract: "List, show, import or export keyrings.",
+        commandName: "keyring", abstract: "List, show, import, export or destroy keys.",
         subcommands: [
             KeyringListCommand.self, KeyringShowCommand.self, KeyringImportCommand.self, KeyringExportCommand.self,
+            KeyringDestroyCommand.self, KeyringDestructionsCommand.self, KeyringApproveCommand.self,
+            KeyringSpareCommand.self, KeyringEraseCommand.self,
         ]
     )
 }

@@ -2,25 +2,29 @@ internal import Control
 internal import ControlStore
 internal import Foundation
 internal import KeyModel
+internal import Logging
 internal import Providers
 internal import Rotation
-internal import Scheduling
+internal import Scripting
 
 /// Puts the instance of a directory together from the parts that are built in.
 struct LocalInstance: InstanceSource {
     let directory: InstanceDirectory
+    let logger: Logger
 
     func configuration() async throws -> Configuration {
         let description = try directory.read()
-        return try await Parts().load(description.configuration)
+        return try await Parts().load(description.configuration, scripts: directory.scripts)
     }
 
-    func scheduleFunctions(_ configuration: Configuration) async throws -> (any ScheduleFunctions)? {
-        let (read, script) = try await Parts().loadScript(configuration.file)
-        guard read.hash == configuration.hash else {
-            throw ControlError(
-                .callerPlanStale, "the configuration has changed since it was taken up",
-                hint: "keyturn call configuration.load takes it up.")
+    func script(of configuration: Configuration) async throws -> ConfigurationScript {
+        let (present, script) = try await ConfigurationLoader(cores: Parts().cores.descriptors)
+            .loadScript(file: configuration.file, scripts: directory.scripts)
+        guard present.hash == configuration.hash else {
+            throw CommandError(
+                .callerFile,
+                "\(quoted(configuration.file)) or the scripts beside it have changed since they were loaded",
+                hint: "Take them up first: keyturn call configuration.load.")
         }
         return script
     }
@@ -31,7 +35,8 @@ struct LocalInstance: InstanceSource {
         let store = try await Parts.connect(configuration.database)
         let context = try parts.context(
             control: ControlStore(engine: store), provider: try LocalProvider(opening: directory.rootKey),
-            journal: NodeJournal(reading: directory.journal), signer: SigningKey(opening: directory.signingKey)
+            journal: NodeJournal(reading: directory.journal), signer: SigningKey(opening: directory.signingKey),
+            logger: logger
         )
         // Brings the schema up to date, and refuses a database of somebody else's, before anything else is done with it.
         _ = try await RotationEngine(context: context, configurationHash: configuration.hash)

@@ -1,3 +1,4 @@
+internal import Control
 internal import ControlStore
 internal import Foundation
 internal import KeyModel
@@ -29,7 +30,11 @@ struct NewInstance {
                 journal: NodeJournal(reading: directory.journal), signer: SigningKey(opening: directory.signingKey)
             )
             let engine = try await RotationEngine(context: context, configurationHash: configuration.hash)
-            try await engine.apply(ifChanged: configuration)
+            // Whoever makes an instance grants the functions of its configuration what they name.
+            let calls = try API.complete().grantable(by: configuration)
+            let grant = GrantRecord(
+                configurationHash: configuration.hash, calls: calls, actor: Parts.actor, at: context.now())
+            try await engine.apply(configuration) { try $0.record(grant) }
             return record
         }
     }

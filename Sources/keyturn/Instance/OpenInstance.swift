@@ -21,6 +21,7 @@ struct OpenInstance {
     let store: any StorageEngine
     let control: ControlStore
     let provider: LocalProvider
+    let configuration: Configuration
 
     /// Opens an instance and brings its records in line with its configuration.
     ///
@@ -36,7 +37,7 @@ struct OpenInstance {
         let description = try directory.read()
         if beginsJournal { try directory.beginJournal(of: description.instance) }
         let parts = try Parts()
-        let configuration = try await parts.load(description.configuration)
+        let configuration = try await parts.load(description.configuration, scripts: directory.scripts)
         let store = try await Parts.connect(configuration.database)
         let provider = try LocalProvider(opening: directory.rootKey)
         let control = ControlStore(engine: store)
@@ -46,7 +47,9 @@ struct OpenInstance {
         )
         let engine = try await RotationEngine(context: context, configurationHash: configuration.hash)
         if appliesConfiguration { try await engine.apply(ifChanged: configuration) }
-        return OpenInstance(directory: directory, engine: engine, store: store, control: control, provider: provider)
+        return OpenInstance(
+            directory: directory, engine: engine, store: store, control: control, provider: provider,
+            configuration: configuration)
     }
 
     /// Does work while no other process of the node does any; waits `patience` for one that does.
@@ -71,19 +74,15 @@ struct OpenInstance {
 /// The built-in parts from which instances are put together.
 struct Parts {
     let cores: CoreCatalogue
-    private let death: DieAtPoint?
+    let death: DieAtPoint?
 
     init() throws {
         cores = try CoreCatalogue([Fernet.self, KR1.self])
         death = try DieAtPoint(environment: ProcessInfo.processInfo.environment)
     }
 
-    func loadScript(_ file: String) async throws -> (configuration: Configuration, script: ConfigurationScript) {
-        try await ConfigurationLoader(cores: cores.descriptors).loadScript(file: file)
-    }
-
-    func load(_ file: String) async throws -> Configuration {
-        try await ConfigurationLoader(cores: cores.descriptors).load(file: file)
+    func load(_ file: String, scripts: String? = nil) async throws -> Configuration {
+        try await ConfigurationLoader(cores: cores.descriptors).load(file: file, scripts: scripts)
     }
 
     static func connect(_ location: DatabaseLocation) async throws -> any StorageEngine {
@@ -94,14 +93,15 @@ struct Parts {
     }
 
     func context(
-        control: ControlStore, provider: LocalProvider, journal: NodeJournal, signer: SigningKey
+        control: ControlStore, provider: LocalProvider, journal: NodeJournal, signer: SigningKey,
+        logger: Logger = Logger(label: "keyturn") { StreamLogHandler.standardError(label: $0) }
     ) throws -> RotationContext {
         RotationContext(
             control: control, cores: cores, providers: [try Name("local"): provider], memory: NodeMemory(journal),
             signer: signer, actor: Self.actor, holder: "\(ProcessInfo.processInfo.hostName), process \(getpid())",
             now: { Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) },
-            reached: { [death] in death?.reached($0) },
-            logger: Logger(label: "keyturn") { StreamLogHandler.standardError(label: $0) }
+            reached: { [death] in death?.reached($0.rawValue) },
+            logger: logger
         )
     }
 

@@ -5,7 +5,9 @@ import Frames
 import Logging
 import Testing
 
-/// Many sessions at once. Figures are printed; what is asserted leaves room for a busy machine.
+/// Many sessions at once.
+///
+/// Figures are printed; what is asserted leaves room for a busy machine.
 @Suite(.serialized) struct SocketLoadTests {
     @Test(.timeLimit(.minutes(10))) func twoHundredSessionsLoseAndMixNothing() async throws {
         let sandbox = try SocketSandbox()

@@ -25,6 +25,8 @@ final class Bench: Sendable {
     private let memory: NodeMemory
     private let signer: SigningKey
     private let declared: Mutex<Configuration>
+    /// The hooks of engines to come.
+    let hooks = Mutex<(any RunHooks)?>(nil)
 
     /// Makes an instance on the application's tables, with one keyring `main`.
     init(tables: String, keyring: KeyringDeclaration, columns: [ColumnDeclaration]) async throws {
@@ -60,7 +62,8 @@ final class Bench: Sendable {
     /// Another `node` plays a second machine, another `journal` what it remembers, another `control` a database that was
     /// put in place of the bench's own.
     func engine(
-        node: String? = nil, remembering journal: NodeJournal? = nil, on control: ControlStore? = nil
+        node: String? = nil, remembering journal: NodeJournal? = nil, on control: ControlStore? = nil,
+        actor: String = "tester"
     ) async throws -> RotationEngine {
         var memory = journal.map { NodeMemory($0) } ?? memory
         if let node {
@@ -69,12 +72,13 @@ final class Bench: Sendable {
             let path = folder.appending(path: "journal-\(UUID().uuidString)").path
             memory = NodeMemory(try NodeJournal(creating: path, with: entry))
         }
-        let context = RotationContext(
+        var context = RotationContext(
             control: control ?? self.control, cores: try CoreCatalogue([KR1.self, Fernet.self, DoubleCore.self]),
-            providers: [try Name("local"): provider], memory: memory, signer: signer, actor: "tester",
+            providers: [try Name("local"): provider], memory: memory, signer: signer, actor: actor,
             holder: node ?? "here", now: { [clock] in clock.now() }, reached: { [hook] in hook.reached($0) },
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         )
+        context.hooks = hooks.withLock { $0 }
         return try await RotationEngine(context: context, configurationHash: declared.withLock { $0.hash })
     }
 

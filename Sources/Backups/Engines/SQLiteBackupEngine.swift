@@ -1,0 +1,94 @@
+internal import ControlStore
+internal import Foundation
+internal import KeyModel
+internal import Storage
+
+/// SQLite's online backup: a whole file, as it was at one instant.
+struct SQLiteBackupEngine: BackupEngine {
+    let path: String
+    let seams: BackupSeams
+    let bytesPerSecond: Int64?
+
+    let method = BackupDeclaration.Method.sqlite
+    let fileExtension = "db"
+
+    func tool() async throws -> Tool { Tool(name: "sqlite", version: seams.copier.version) }
+
+    func room() async throws -> Room {
+        let size = ["", "-wal"].reduce(Int64(0)) { sum, suffix in
+            var facts = stat()
+            return stat(path + suffix, &facts) == 0 ? sum + Int64(facts.st_size) : sum
+        }
+        // The copy and what is made of it stand there at once.
+        return Room(database: size, target: size * 2 + 1 << 16, scratch: size + 1 << 16)
+    }
+
+    func position() async throws -> String? { nil }
+
+    func produce(staging: String) async throws -> Produce {
+        try await onThread { isCancelled in
+            try seams.copier.copy(path, to: staging, bytesPerSecond: bytesPerSecond) { isCancelled.isSet }
+        }
+        return .file(staging)
+    }
+
+    func isBeginning(_ head: [UInt8]) -> Bool { head.starts(with: Array("SQLite format 3\0".utf8)) }
+
+    func proveChecksums(_ stored: StoredFile, scratch: ScratchFolder) async throws {
+        _ = try await extracted(stored, scratch)
+    }
+
+    func withRestored<Value: Sendable>(
+        _ stored: StoredFile, scratch: ScratchFolder, _ body: (any StorageEngine) async throws -> Value
+    ) async throws -> Value {
+        let file = try await extracted(stored, scratch)
+        let engine = try await seams.connect(.sqlite(path: file))
+        do {
+            let value = try await body(engine)
+            await engine.close()
+            return value
+        } catch {
+            await engine.close()
+            throw error
+        }
+    }
+
+    func restore(_ stored: StoredFile, to target: RestoreTarget) async throws -> DatabaseLocation? {
+        let place = target.place.hasPrefix("sqlite:") ? String(target.place.dropFirst(7)) : target.place
+        let path = URL(filePath: place).standardizedFileURL.path
+        if access(path, F_OK) == 0, !target.mayReplace {
+            throw BackupError(
+                .callerTargetExists, "cannot restore to \(quoted(path)): a file stands there",
+                hint: "Name a new file; replacing one takes --replace and a typed confirmation.")
+        }
+        let partial = path + ".restoring"
+        unlink(partial)
+        do {
+            try await onThread { isCancelled in
+                try stored.extract(to: partial, isCancelled: isCancelled)
+                try seams.copier.check(partial)
+                // What belongs to the file that is replaced must not be taken for the new one's.
+                for suffix in ["-wal", "-shm", "-journal"] { unlink(path + suffix) }
+                guard rename(partial, path) == 0 else { throw BackupError.system("write", path) }
+                try Folder.synchronize(of: path)
+            }
+        } catch {
+            unlink(partial)
+            throw error
+        }
+        return .sqlite(path: path)
+    }
+
+    private func extracted(_ stored: StoredFile, _ scratch: ScratchFolder) async throws -> String {
+        let file = scratch.path("restored.db")
+        if access(file, F_OK) == 0 { return file }
+        try await onThread { isCancelled in
+            try stored.extract(to: file, isCancelled: isCancelled)
+            do { try seams.copier.check(file) } catch let error as StorageError {
+                throw BackupError(
+                    .dataDamaged, "backup \(quoted(stored.path)) cannot be used: \(error.message)", cause: error)
+            }
+        }
+        return file
+    }
+}

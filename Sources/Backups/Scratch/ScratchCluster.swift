@@ -1,0 +1,199 @@
+internal import Foundation
+internal import KeyModel
+
+/// A server of PostgreSQL on a folder of its own and a private socket, without any network; it dies with this process.
+///
+/// What a backup holds is code as well as data, so nothing but this process can reach it, and it reaches nothing.
+final class ScratchCluster: Sendable {
+    private let data: String
+    private let socket: String
+    private let user: String
+    private let server: HeldProgram
+
+    /// Makes an empty cluster and starts its server.
+    static func fresh(
+        _ programs: PostgreSQLPrograms, in scratch: ScratchFolder, patience: Duration
+    ) async throws -> ScratchCluster {
+        let data = scratch.path("data")
+        let place = try Place(programs, data: data)
+        let arguments = [
+            "--pgdata=\(data)", "--username=keyturn", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8",
+            "--no-sync",
+        ]
+        let initdb = place.unprivileged(programs.program("initdb", arguments))
+        return try await onThread { isCancelled in
+            try place.own(scratch.folder)
+            _ = try ProgramOutput.of(initdb, patience: patience, isCancelled: isCancelled)
+            return try ScratchCluster(place, user: "keyturn", patience: patience, isCancelled)
+        }
+    }
+
+    /// Starts a server on the files of a physical backup.
+    static func taking(
+        _ programs: PostgreSQLPrograms, user: String, in scratch: ScratchFolder, patience: Duration
+    ) async throws -> ScratchCluster {
+        let place = try Place(programs, data: scratch.path("data"))
+        return try await onThread { isCancelled in
+            try place.own(scratch.folder)
+            // Settings of the server that was backed up name folders, archives and other servers.
+            for name in ["postgresql.auto.conf", "standby.signal", "recovery.signal", "postmaster.pid"] {
+                unlink(place.data + "/" + name)
+            }
+            return try ScratchCluster(place, user: user, patience: patience, isCancelled)
+        }
+    }
+
+    private init(_ place: Place, user: String, patience: Duration, _ isCancelled: Flag) throws {
+        data = place.data
+        socket = place.socket
+        self.user = user
+        server = try HeldProgram(place.server())
+        let ready = place.programs.program("pg_isready", ["--quiet", "--host=\(socket)"])
+        let deadline = ContinuousClock.now + patience
+        while (try? ProgramOutput.of(ready, patience: .seconds(20))) == nil {
+            if isCancelled.isSet { throw CancellationError() }
+            try server.requireRunning()
+            guard ContinuousClock.now < deadline else { throw server.program.timedOut(patience) }
+            poll(nil, 0, 100)
+        }
+    }
+
+    deinit {
+        server.end()
+        try? FileManager.default.removeItem(atPath: socket)
+    }
+
+    /// Ends the server.
+    func stop() async {
+        let server = server
+        _ = try? await onThread { _ in server.end() }
+    }
+
+    /// A connection string.
+    func url(database: String) -> String {
+        func quote(_ text: String) -> String {
+            "'" + text.flatMap { $0 == "'" || $0 == "\\" ? ["\\", $0] : [$0] } + "'"
+        }
+        return "host=\(quote(socket)) dbname=\(quote(database)) user=\(quote(user)) passfile=\(quote(socket + "/none"))"
+    }
+
+    /// The variables by which programs reach it.
+    func environment(database: String?) -> [String: String] {
+        var variables = ["PGHOST": socket, "PGUSER": user, "PGPASSFILE": socket + "/none"]
+        variables["PGDATABASE"] = database
+        return variables
+    }
+}
+
+extension ScratchCluster {
+    /// Where a cluster stands and who runs it: the server refuses to run as root.
+    fileprivate struct Place: Sendable {
+        let programs: PostgreSQLPrograms
+        let data: String
+        let socket: String
+        private let account: (uid: uid_t, gid: gid_t)?
+
+        init(_ programs: PostgreSQLPrograms, data: String) throws {
+            self.programs = programs
+            self.data = data
+            socket = "/tmp/keyturn-\(UUID().uuidString.prefix(8).lowercased())"
+            guard geteuid() == 0 else {
+                account = nil
+                return
+            }
+            guard let entry = getpwnam("postgres") else {
+                throw BackupError(
+                    .providerProgramMissing, "a scratch server cannot run as root, and there is no user postgres",
+                    hint: "Install PostgreSQL's server, or run Keyturn as a user of its own.")
+            }
+            account = (entry.pointee.pw_uid, entry.pointee.pw_gid)
+        }
+
+        /// Makes the folder of the socket, and hands everything to whoever runs the server.
+        func own(_ folder: String) throws {
+            guard mkdir(socket, 0o700) == 0 else { throw BackupError.system("make", socket) }
+            let rules = "local all all trust\n"
+            try Data(rules.utf8).write(to: URL(filePath: folder + "/hba"))
+            let settings = """
+                listen_addresses = ''
+                unix_socket_directories = '\(socket)'
+                fsync = off
+                autovacuum = off
+                archive_mode = off
+                max_connections = 20
+                shared_buffers = 32MB
+                logging_collector = off
+                ssl = off
+                max_wal_senders = 0
+                max_worker_processes = 0
+                """
+            try Data(settings.utf8).write(to: URL(filePath: folder + "/conf"))
+            guard let account else { return }
+            let chown = Program(
+                name: "chown", path: try Program.find("chown", environment: [:]),
+                arguments: ["-R", "\(account.uid):\(account.gid)", folder, socket])
+            _ = try ProgramOutput.of(chown, patience: .seconds(600))
+        }
+
+        /// The server itself.
+        func server() throws -> Program {
+            let folder = URL(filePath: data).deletingLastPathComponent().path
+            let arguments = [
+                "-D", data, "-c", "config_file=\(folder)/conf", "-c", "hba_file=\(folder)/hba",
+                "-c", "ident_file=/dev/null",
+            ]
+            return unprivileged(programs.program("postgres", arguments), dyingWithParent: true)
+        }
+
+        /// The program as a user that may run it; ended by the system where the thread that started it ends.
+        func unprivileged(_ program: Program, dyingWithParent: Bool = false) -> Program {
+            var arguments: [String] = dyingWithParent ? ["--pdeathsig", "QUIT"] : []
+            if let account {
+                arguments += ["--reuid=\(account.uid)", "--regid=\(account.gid)", "--clear-groups"]
+            }
+            guard !arguments.isEmpty, let path = try? Program.find("setpriv", environment: [:]) else { return program }
+            return Program(
+                name: program.name, path: path, arguments: arguments + ["--", program.path] + program.arguments,
+                environment: program.environment, folder: "/")
+        }
+    }
+}
+
+/// A program whose starting thread stays until it has ended, since the system ends it with that thread.
+private final class HeldProgram: Sendable {
+    let program: RunningProgram
+    private let goOn = DispatchSemaphore(value: 0)
+    private let isOver = Flag()
+
+    init(_ wanted: Program) throws {
+        let started = Locked<Result<RunningProgram, any Error>?>(nil)
+        let isStarted = DispatchSemaphore(value: 0)
+        let goOn = goOn
+        Thread.detachNewThread {
+            let result = Result<RunningProgram, any Error> {
+                try wanted.start(input: nil, output: try Descriptor("/dev/null", O_WRONLY))
+            }
+            started.with { $0 = result }
+            isStarted.signal()
+            goOn.wait()
+        }
+        isStarted.wait()
+        guard let result = started.with({ $0 }) else { throw BackupError.system("start", wanted.name) }
+        program = try result.get()
+    }
+
+    deinit { end() }
+
+    /// Refuses to go on where the program has ended by itself.
+    func requireRunning() throws {
+        guard program.hasEnded else { return }
+        try program.succeed(within: .seconds(10))
+        throw BackupError(.providerProgramFailed, "\(program.name) ended at once")
+    }
+
+    func end() {
+        program.end()
+        isOver.set()
+        goOn.signal()
+    }
+}

@@ -1,0 +1,121 @@
+internal import ControlStore
+internal import Foundation
+internal import KeyModel
+internal import Storage
+
+extension BackupService {
+    /// Restores a backup into a new file, database or folder, and opens it there.
+    ///
+    /// - Parameters:
+    ///   - id: The backup.
+    ///   - target: A file of SQLite, a connection string of PostgreSQL, or the folder of a cluster.
+    ///   - identity: The file with a secret key that opens it; nil takes the declared one.
+    ///   - mayReplace: Whether someone has confirmed, by typing, that what stands there is lost.
+    /// - Returns: Where it is, what opened, and what to do next.
+    /// - Throws: ``BackupError`` with `callerTargetExists`, `keyIdentityMissing` or `dataDamaged`.
+    package func restore(
+        _ id: Int64, to target: String, identity: String? = nil, mayReplace: Bool = false
+    ) async throws -> RestoreResult {
+        let record = try await control.read { try $0.backup(id) }
+        let manifest = try BackupManifest.decode(record.manifest, of: record.location)
+        try refuseLive(target, mayReplace)
+        guard let engine = try engine(of: record) else {
+            guard let command = command() else {
+                throw BackupError(.callerRequestInvalid, "no command is declared that restores backup \(id)")
+            }
+            try await command.restore(record.location, to: target)
+            return result(id, target, nil)
+        }
+        let stored = try stored(manifest, identity: identity)
+        try await onThread { try stored.proveStored(isCancelled: $0) }
+        let place = RestoreTarget(place: target, mayReplace: mayReplace)
+        guard let restored = try await engine.restore(stored, to: place) else { return result(id, target, nil) }
+        let connection = try await seams.connect(restored)
+        do {
+            let found = try await seams.opener.examine(connection, rootKey: nil, opensValues: true)
+            await connection.close()
+            return result(id, target, found)
+        } catch {
+            await connection.close()
+            throw error
+        }
+    }
+
+    /// Removes the backups that retention lets go.
+    ///
+    /// - Parameter isDryRun: Whether only what would go is said.
+    /// - Returns: What went, what stays, and why.
+    /// - Throws: ``BackupError``, or ``StorageError``.
+    package func prune(isDryRun: Bool = false) async throws -> PruneResult {
+        let lock = try DirectoryLock(taking: declaration.directory)
+        defer { lock.release() }
+        let now = seams.now()
+        let (backups, open, owed) = try await control.read { session in
+            (try session.backups(), try session.openRun()?.id, try session.owesBackup())
+        }
+        // One whose file is gone or cut short keeps no other one from staying.
+        let present = backups.filter(isPresent)
+        let retention = Retention(declaration)
+        let going = retention.expendable(present, openRun: open, owed: owed != nil, now: now)
+        var reasons: [String] = []
+        if let owed { reasons.append("run \(owed) owes the verified backup after it, so nothing goes") }
+        if declaration.keep == nil, declaration.keepFor == nil {
+            reasons.append("neither keep nor keep_for is declared, so nothing goes")
+        }
+        if !isDryRun {
+            for record in going {
+                try await control.write { try $0.doom(backup: record.id) }
+                seams.reached(.backupDoomed)
+            }
+            try await removeDoomed()
+        }
+        let gone = Set(going.map(\.id))
+        return PruneResult(
+            removed: going.map(\.id), kept: backups.map(\.id).filter { !gone.contains($0) }, reasons: reasons)
+    }
+
+    /// Removes the files of backups that are out of the catalogue, then the last record of them.
+    private func removeDoomed() async throws {
+        let listed = Set(try await control.read { try $0.backups() }.map(\.id))
+        let all = try await control.read { try $0.backups(includingDoomed: true) }
+        for record in all where !listed.contains(record.id) {
+            if record.method == BackupDeclaration.Method.command.rawValue {
+                // Until its own retention has removed it, its keys count as needed.
+                guard let command = command(), try await command.delete(record.location) else { continue }
+            } else {
+                try await onThread { _ in try BackupFiles(path: record.location).removeForGood() }
+            }
+            seams.reached(.backupRemoved)
+            try await control.write { try $0.forget(backup: record.id) }
+        }
+    }
+
+    /// Refuses to lay a backup over the database that is in use.
+    private func refuseLive(_ target: String, _ mayReplace: Bool) throws {
+        guard !mayReplace else { return }
+        let isLive: Bool
+        switch location {
+        case .sqlite(let path):
+            let place = target.hasPrefix("sqlite:") ? String(target.dropFirst(7)) : target
+            isLive =
+                URL(filePath: place).resolvingSymlinksInPath().standardizedFileURL.path
+                == URL(filePath: path).resolvingSymlinksInPath().standardizedFileURL.path
+        case .postgresql(let url): isLive = url == target
+        }
+        guard isLive else { return }
+        throw BackupError(
+            .callerTargetExists, "cannot restore over the database that is in use",
+            hint: "Restore beside it; replacing it takes --replace and a typed confirmation.")
+    }
+
+    private func result(_ id: Int64, _ target: String, _ found: Examination?) -> RestoreResult {
+        let shown = target.contains("://") || target.contains("=") ? "the database that was named" : target
+        let next =
+            found == nil
+            ? ["Start a server on the folder, name it in keyturn.lua, then run: keyturn recover"]
+            : ["Name it as \"database\" in keyturn.lua, then run: keyturn recover", "keyturn verify"]
+        return RestoreResult(
+            backup: id, place: shown, opened: found.map { $0.usage.values.reduce(0, +) },
+            unopenable: found?.unopenable, next: next)
+    }
+}

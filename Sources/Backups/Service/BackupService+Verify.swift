@@ -1,0 +1,315 @@
+package import ControlStore
+internal import Foundation
+internal import KeyModel
+internal import Storage
+
+extension BackupService {
+    /// Proves a backup that is there, and records how far.
+    ///
+    /// - Parameters:
+    ///   - id: The backup.
+    ///   - level: How far.
+    ///   - identity: The file with a secret key that opens it; nil takes the declared one.
+    /// - Returns: The backup as it is listed now.
+    /// - Throws: ``BackupError``; what was recorded before stays then.
+    package func verify(
+        _ id: Int64, level: BackupLevel = .restored, identity: String? = nil
+    ) async throws -> BackupEntry {
+        let record = try await control.read { try $0.backup(id) }
+        let manifest = try await proved(record, level: level, identity: identity)
+        let updated = try await control.write { session in
+            var updated = try manifest.record(id)
+            let present = try session.backup(id)
+            updated.isPinned = present.isPinned
+            updated.level = max(updated.level, present.level)
+            try session.update(updated)
+            return updated
+        }
+        return BackupEntry(updated, isPresent: isPresent(updated))
+    }
+
+    /// Restores a backup aside, opens it completely, and records the outcome, good or bad.
+    ///
+    /// - Returns: The outcome; a failure is one, not an error.
+    /// - Throws: ``ControlStoreError`` with `callerNotFound`, or ``StorageError``.
+    package func drill(_ id: Int64?, identity: String? = nil) async throws -> DrillResult {
+        let backups = try await control.read { try $0.backups() }
+        guard let record = id.map({ id in backups.first { $0.id == id } }) ?? backups.first else {
+            throw BackupError(
+                .callerNotFound, id.map { "there is no backup \($0)" } ?? "there is no backup to drill with",
+                hint: "\"keyturn backup list\" lists them.")
+        }
+        let begun = seams.now()
+        let start = ContinuousClock.now
+        let outcome: (isPassed: Bool, report: String)
+        do {
+            let manifest = try await proved(record, level: .restored, identity: identity)
+            let proof = manifest.proof
+            outcome = (
+                true,
+                "\(proof?.opened ?? 0) values and \(proof?.canaries ?? 0) canaries opened with its own keyring, "
+                    + "\(proof?.exceptions ?? 0) exceptions, root key from \(proof?.rootFrom ?? "?")"
+            )
+        } catch is CancellationError {
+            throw CancellationError()
+        } catch {
+            outcome = (false, (error as? any CodedError)?.message ?? "\(error)")
+        }
+        let took = (ContinuousClock.now - start).components
+        let drill = DrillRecord(
+            at: begun, backup: record.id, isPassed: outcome.isPassed,
+            milliseconds: took.seconds * 1000 + took.attoseconds / 1_000_000_000_000_000, report: outcome.report,
+            actor: seams.actor)
+        try await control.write { try $0.insert(drill) }
+        return DrillResult(
+            backup: drill.backup, isPassed: drill.isPassed, milliseconds: drill.milliseconds, report: drill.report)
+    }
+
+    /// Lists a backup that stands in a folder with its manifest, but not in the catalogue, once it is proved.
+    ///
+    /// - Throws: ``BackupError`` with `dataForeign` for one of another instance, or what proving it throws.
+    package func importBackup(
+        _ path: String, level: BackupLevel = .checksums, identity: String? = nil
+    ) async throws -> BackupEntry {
+        let path = URL(filePath: path).standardizedFileURL.path
+        let file = BackupFiles.manifest(of: path)
+        guard let data = FileManager.default.contents(atPath: file) else {
+            throw BackupError(
+                .callerNotFound, "there is no manifest \(quoted(file))",
+                hint: "Only backups with the manifest beside them can be taken in.")
+        }
+        var manifest = try BackupManifest.decode(String(decoding: data, as: UTF8.self), of: path)
+        guard manifest.method != BackupDeclaration.Method.command.rawValue else {
+            throw BackupError(.callerRequestInvalid, "\(quoted(path)) was made by a command and is not taken in")
+        }
+        manifest.uri = path
+        let known = try await control.read { try $0.backups(includingDoomed: true) }
+        guard !known.contains(where: { $0.location == path }) else {
+            throw BackupError(.callerTargetExists, "\(quoted(path)) is in the catalogue already")
+        }
+        let draft = try manifest.record(0)
+        let result = try await proved(draft, level: level, identity: identity)
+        return try await enlist(result, isPinned: false)
+    }
+
+    /// Proves a backup up to a level and returns what its manifest says from now on.
+    private func proved(_ record: BackupRecord, level: BackupLevel, identity: String?) async throws -> BackupManifest {
+        var manifest = try BackupManifest.decode(record.manifest, of: record.location)
+        manifest.verified = BackupLevel.claimed.word
+        guard let source = try await control.read({ try $0.instance() }), source.id == manifest.sourceID else {
+            throw BackupError(.dataForeign, "backup \(quoted(record.location)) is of another instance")
+        }
+        guard let engine = try engine(of: record) else {
+            guard let command = command() else {
+                throw BackupError(.callerRequestInvalid, "no command is declared that proves backup \(record.id)")
+            }
+            try await prove(&manifest, with: command, level)
+            return manifest
+        }
+        let stored = try stored(manifest, identity: identity)
+        try await prove(&manifest, stored, engine, level)
+        return manifest
+    }
+
+    /// A backup that is there, ready to be read.
+    func stored(_ manifest: BackupManifest, identity: String?) throws -> StoredFile {
+        StoredFile(
+            path: manifest.uri, bytes: manifest.bytes, sha256: manifest.sha256,
+            cipher: manifest.encrypted ? try AgeCipher(environment: seams.environment) : nil,
+            identity: (identity ?? declaration.identity).map { .file($0) }, patience: declaration.patience)
+    }
+
+    /// Proves a backup and writes into its manifest what was found.
+    func prove(
+        _ manifest: inout BackupManifest, _ stored: StoredFile, _ engine: any BackupEngine, _ level: BackupLevel,
+        mayShrink: Bool = false
+    ) async throws {
+        if level >= .format {
+            let head = try await onThread { isCancelled in
+                try stored.proveStored(isCancelled: isCancelled)
+                return try stored.head(isCancelled: isCancelled)
+            }
+            guard engine.isBeginning(head) else {
+                throw BackupError(
+                    .dataDamaged, "backup \(quoted(stored.path)) cannot be used: it is no \(manifest.method) backup")
+            }
+            if !mayShrink { try await refuseShrunken(manifest) }
+        }
+        let parent = scratchParent
+        if level >= .checksums {
+            ScratchFolder.clear(in: parent)
+            let scratch = try ScratchFolder(in: parent)
+            try await engine.proveChecksums(stored, scratch: scratch)
+            if level >= .restored {
+                try await proveByRestoring(&manifest, stored, scratch) { body in
+                    try await engine.withRestored(stored, scratch: scratch, body)
+                }
+            } else if manifest.wrappedKeyIDs.isEmpty {
+                try await listAllKeys(in: &manifest)
+            }
+        } else if manifest.wrappedKeyIDs.isEmpty {
+            try await listAllKeys(in: &manifest)
+        }
+        manifest.verified = level.word
+        manifest.verifiedAt = seams.now().description
+    }
+
+    /// Proves what a command has made, as far as there are commands for it.
+    func prove(
+        _ manifest: inout BackupManifest, with command: CommandBackupEngine, _ level: BackupLevel,
+        mayShrink: Bool = false
+    ) async throws {
+        var reached = BackupLevel.format
+        if !mayShrink { try await refuseShrunken(manifest) }
+        if level >= .checksums, try await command.verify(manifest.uri) { reached = .checksums }
+        if level >= .restored {
+            let parent = scratchParent
+            ScratchFolder.clear(in: parent)
+            let scratch = try ScratchFolder(in: parent)
+            let uri = manifest.uri
+            var found: Examination?
+            found = try await command.withRestored(uri, scratch: scratch) { engine in
+                try await examine(engine, rootKey: nil)
+            }
+            if let found {
+                try await take(found, into: &manifest, rootFrom: "provider")
+                reached = .restored
+            }
+        }
+        guard reached >= level else {
+            throw BackupError(
+                .callerRequestInvalid,
+                "a backup that a command makes cannot be proved to \"\(level.word)\": no command is declared for it",
+                hint: "Declare verify = {…} and restore = {…} beside create = {…}.")
+        }
+        if manifest.wrappedKeyIDs.isEmpty { try await listAllKeys(in: &manifest) }
+        manifest.verified = reached.word
+        manifest.verifiedAt = seams.now().description
+    }
+
+    private func proveByRestoring(
+        _ manifest: inout BackupManifest, _ stored: StoredFile, _ scratch: ScratchFolder,
+        _ withRestored: (@escaping @Sendable (any StorageEngine) async throws -> Examination) async throws ->
+            Examination
+    ) async throws {
+        let root = try await rootKey(of: manifest, stored)
+        defer { root?.remove() }
+        let path = root?.path
+        let found = try await withRestored { engine in try await examine(engine, rootKey: path) }
+        try await take(found, into: &manifest, rootFrom: path == nil ? "provider" : "escrow")
+    }
+
+    private func examine(_ engine: any StorageEngine, rootKey: String?) async throws -> Examination {
+        do {
+            return try await seams.opener.examine(engine, rootKey: rootKey, opensValues: true)
+        } catch let error as any CodedError where !(error is BackupError) && !(error is StorageError) {
+            throw BackupError(
+                .dataKeyringMissing, "the backup does not open with its own keyring: \(error.message)",
+                hint: error.hint, cause: error)
+        }
+    }
+
+    /// Compares what a restored copy showed with what it must show, and takes it into the manifest.
+    private func take(_ found: Examination, into manifest: inout BackupManifest, rootFrom: String) async throws {
+        let name = quoted(manifest.uri)
+        guard found.instance == manifest.sourceID, found.nonce == manifest.nonce else {
+            throw BackupError(.dataForeign, "backup \(name) is of another database")
+        }
+        guard found.epoch >= manifest.epoch else {
+            throw BackupError(
+                .dataForeign,
+                "backup \(name) is older than it must be: it stands at epoch \(found.epoch), not \(manifest.epoch)")
+        }
+        if found.unopenable > 0 {
+            let live = try await seams.opener.examine(control.engine, rootKey: nil, opensValues: true)
+            guard found.unopenable <= live.unopenable else {
+                throw BackupError(
+                    .dataKeyringMissing,
+                    "backup \(name) does not open completely: \(found.unopenable) values, "
+                        + "\(live.unopenable) in the database itself; \(found.findings.first ?? "")")
+            }
+        }
+        manifest.wrappedKeyIDs = found.wrappedKeys
+        manifest.wrappers = found.wrappers
+        manifest.keyringSHA256 = found.keyringSHA256
+        manifest.keyIDs = found.isWhole ? found.usage.keys.sorted() : found.wrappedKeys
+        manifest.keyIDsScanned = found.isWhole
+        manifest.proof = BackupManifest.Proof(
+            canaries: found.canaries, opened: found.usage.values.reduce(0, +), exceptions: found.unopenable,
+            rootFrom: rootFrom)
+    }
+
+    /// Without opening its values, a backup counts as using every key that may be in it.
+    private func listAllKeys(in manifest: inout BackupManifest) async throws {
+        let found = try await seams.opener.examine(control.engine, rootKey: nil, opensValues: false)
+        manifest.wrappedKeyIDs = found.wrappedKeys
+        manifest.wrappers = found.wrappers
+        manifest.keyringSHA256 = found.keyringSHA256
+        manifest.keyIDs = found.wrappedKeys
+        manifest.keyIDsScanned = false
+    }
+
+    /// Brings the copy of `root.key` beside a backup, or the declared one, to light for the length of a proof.
+    private func rootKey(of manifest: BackupManifest, _ stored: StoredFile) async throws -> SecretFile? {
+        guard seams.escrow != nil else { return nil }
+        let beside = manifest.rootKey.map { name in
+            URL(filePath: manifest.uri).deletingLastPathComponent().appending(path: name).path
+        }
+        guard let copy = beside ?? declaration.escrow else {
+            throw BackupError(
+                .keyIdentityMissing,
+                "cannot prove a backup by restoring it: its root key would come from the instance's own folder",
+                hint: "Name a recipient in backup { … }, or a copy that \"keyturn root export\" made and its identity.")
+        }
+        let identity = beside == nil ? declaration.identity.map { AgeCipher.Identity.file($0) } : stored.identity
+        let cipher = try AgeCipher(environment: seams.environment)
+        return try await onThread { isCancelled in
+            var facts = stat()
+            guard stat(copy, &facts) == 0 else {
+                throw BackupError(.callerNotFound, "the copy of root.key \(quoted(copy)) is gone")
+            }
+            let escrow = StoredFile(
+                path: copy, bytes: Int64(facts.st_size), sha256: manifest.rootKeySHA256 ?? "", cipher: cipher,
+                identity: identity, patience: stored.patience)
+            if beside != nil { try escrow.proveStored(isCancelled: isCancelled) }
+            let secret = try SecretFile()
+            try escrow.extract(to: secret.path, isCancelled: isCancelled)
+            return secret
+        }
+    }
+
+    /// Refuses a backup that is less than half as large as the one before it.
+    private func refuseShrunken(_ manifest: BackupManifest) async throws {
+        let others = try await control.read { try $0.backups() }
+        guard
+            let last = others.first(where: {
+                $0.method == manifest.method && $0.location != manifest.uri && $0.level >= .checksums
+                    && $0.startedAt.description < manifest.started
+            })
+        else { return }
+        guard manifest.bytes * 2 >= last.bytes else {
+            throw BackupError(
+                .dataDamaged,
+                "backup \(quoted(manifest.uri)) has \(manifest.bytes) bytes, less than half of backup \(last.id)",
+                hint: "If the database has really shrunk so much, make it with --may-shrink.")
+        }
+    }
+}
+
+/// A file in memory where there is such a folder, for the length of a proof.
+struct SecretFile: Sendable {
+    private let folder: String
+
+    init() throws(BackupError) {
+        let parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"
+        folder = "\(parent)/keyturn-\(UUID().uuidString)"
+        guard mkdir(folder, 0o700) == 0 else { throw .system("make", folder) }
+    }
+
+    var path: String { folder + "/root.key" }
+
+    func remove() {
+        unlink(path)
+        rmdir(folder)
+    }
+}

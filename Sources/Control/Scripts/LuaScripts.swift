@@ -1,0 +1,85 @@
+internal import Frames
+internal import KeyModel
+internal import Scripting
+internal import Synchronization
+
+/// Runs the scripts of sessions in Lua workers, one a session.
+package struct LuaScripts: ScriptEngine {
+    private let folder: String?
+    private let workerPath: String?
+
+    /// Makes an engine.
+    ///
+    /// - Parameters:
+    ///   - folder: The folder in which `use` finds texts; nil for none.
+    ///   - workerPath: The program `keyturn-lua`; nil looks for it.
+    package init(folder: String? = nil, workerPath: String? = nil) {
+        self.folder = folder
+        self.workerPath = workerPath
+    }
+
+    /// Makes what runs the scripts of one session.
+    package func makeSession() -> any ScriptRunner { LuaRunner(folder: folder, workerPath: workerPath) }
+}
+
+/// The scripts of one session.
+private actor LuaRunner: ScriptRunner {
+    private let folder: String?
+    private let workerPath: String?
+    private let relay = HostRelay()
+    private var session: ScriptSession?
+
+    init(folder: String?, workerPath: String?) {
+        self.folder = folder
+        self.workerPath = workerPath
+    }
+
+    func run(_ script: Script, api: API, host: any ScriptHost) async throws -> Answer {
+        do {
+            let session = try self.session ?? makeSession(api)
+            self.session = session
+            relay.serve(host)
+            let result = try await session.run(
+                text: script.text, name: script.name, isInteractive: script.isInteractive,
+                arguments: script.arguments, limits: ScriptLimits(limiting: script.timeLimit))
+            if result.isIncomplete { throw ControlError(.callerIncomplete, "the text goes on") }
+            return await Answer(result, for: host)
+        } catch let error as ControlError { throw error } catch { throw ControlError(ofScript: error) }
+    }
+
+    func cancel() async { await session?.interrupt() }
+
+    func kill() async { await session?.kill() }
+
+    func close() async { await session?.close() }
+
+    private func makeSession(_ api: API) throws -> ScriptSession {
+        let library = try folder.map { folder throws(ScriptingError) in try ScriptLibrary(folder: folder) }
+        return ScriptSession(
+            ScriptSession.Settings(
+                workerPath: workerPath, functions: api.entries.map(\.name), library: library ?? ScriptLibrary()),
+            host: relay)
+    }
+}
+
+/// Hands a session's calls to the host of the script in hand.
+private final class HostRelay: ScriptHost {
+    private let host = Mutex<(any ScriptHost)?>(nil)
+
+    func serve(_ host: any ScriptHost) { self.host.withLock { $0 = host } }
+
+    func call(_ name: String, _ arguments: [FrameValue]) async throws -> FrameValue {
+        guard let host = host.withLock({ $0 }) else { return .null }
+        return try await host.call(name, arguments)
+    }
+
+    func output(_ text: String) async { await host.withLock { $0 }?.output(text) }
+}
+
+extension Answer {
+    /// What a script handed back, after telling that its output was cut where it was.
+    fileprivate init(_ result: ScriptResult, for host: any ScriptHost) async {
+        if result.outputWasCut { await host.output("\n(output truncated)\n") }
+        self.init(result)
+    }
+}

@@ -1,0 +1,247 @@
+internal import Foundation
+internal import Frames
+internal import Glibc
+internal import KeyModel
+internal import Scripting
+internal import Synchronization
+
+/// Runs the hostile scripts through sessions while another session pings, and says what became of each.
+package struct HostileSuite: Sendable {
+    /// What became of one case.
+    package struct Result: Sendable {
+        /// How a case ended.
+        package enum Verdict: String, Sendable {
+            case passed, failed, skipped
+        }
+
+        /// Its number.
+        package let id: String
+        /// What it tried.
+        package let title: String
+        /// How it ended.
+        package let verdict: Verdict
+        /// What happened, in words.
+        package let detail: String
+        /// How long its last text took.
+        package let time: Duration
+    }
+
+    /// What all cases came to.
+    package struct Report: Sendable {
+        /// A result a case, in order.
+        package var results: [Result]
+        /// How often the other session was answered meanwhile.
+        package var pings: Int
+        /// The slowest of these answers.
+        package var slowestPing: Duration
+        /// What this process held at its start and at its end, in bytes.
+        package var memory: (before: Int64, after: Int64)
+
+        /// How many cases ended so.
+        package func count(_ verdict: Result.Verdict) -> Int { results.count { $0.verdict == verdict } }
+    }
+
+    private let open: @Sendable () async throws -> any ControlChannel
+    private let function: String?
+    private let limit: Duration
+    private let allowance: Duration
+
+    /// Makes a suite.
+    ///
+    /// - Parameters:
+    ///   - open: Opens a session.
+    ///   - function: A function of the host that changes nothing; nil skips the cases that need one.
+    ///   - limit: What each script may take.
+    ///   - allowance: What a script may take beyond its limit before the case has failed.
+    package init(
+        open: @escaping @Sendable () async throws -> any ControlChannel, function: String?,
+        limit: Duration = .seconds(1), allowance: Duration = .milliseconds(250)
+    ) {
+        self.open = open
+        self.function = function
+        self.limit = limit
+        self.allowance = allowance
+    }
+
+    /// Runs all cases, one after the other.
+    ///
+    /// - Parameter told: Told of each result as it comes.
+    /// - Returns: A result a case, and what the other session saw meanwhile.
+    /// - Throws: ``ControlError`` where no session can be opened.
+    package func run(told: @Sendable (Result) -> Void = { _ in }) async throws -> Report {
+        let bystander = try await open()
+        let pings = PingRecord()
+        let pinging = Task {
+            while !Task.isCancelled {
+                let start = ContinuousClock.now
+                _ = try await bystander.perform(.ping, for: MuteClient())
+                pings.note(.now - start)
+                try await Task.sleep(for: .milliseconds(10))
+            }
+        }
+        defer { pinging.cancel() }
+        // Once before measuring, so that what is made once is not counted.
+        _ = try await result(of: HostileCase.all[0])
+        var report = Report(results: [], pings: 0, slowestPing: .zero, memory: (Self.residentBytes, 0))
+        for hostile in HostileCase.all + hostCases {
+            let result = try await result(of: hostile)
+            report.results.append(result)
+            told(result)
+        }
+        for result in try await [lostWorker()] + Self.elsewhere {
+            report.results.append(result)
+            told(result)
+        }
+        report.memory.after = Self.residentBytes
+        (report.pings, report.slowestPing) = pings.sum
+        await bystander.close()
+        return report
+    }
+
+    /// Cases that call the host.
+    private var hostCases: [HostileCase] {
+        guard let function else { return [] }
+        return [
+            HostileCase(
+                "86", "calling the host from a comparison of sort", .good,
+                texts: [
+                    "local n = 0 table.sort({3, 1, 2}, function(a, b) \(function)() n = n + 1 return a < b end) assert(n > 0)"
+                ]),
+            HostileCase(
+                "87", "a million calls of the host", .stopped, texts: ["for i = 1, 1000000 do \(function)() end"]),
+            HostileCase(
+                "87b", "calls of the host under pcall", .stopped,
+                texts: ["while true do pcall(\(function)) end"]),
+            HostileCase(
+                "88b", "arguments that are no data", .refused(["no data", "holds itself", "list"]),
+                texts: ["local t = {} t[1] = t \(function)(t)"]),
+        ]
+    }
+
+    /// What needs more than a session that runs scripts.
+    private static let elsewhere: [Result] = [
+        ("88", "two scripts rotate one keyring at once", "needs an instance whose keys may be turned"),
+        ("89", "a script killed between backup and rotation", "needs an instance whose keys may be turned"),
+        ("90", "a schedule that returns the past, NaN, a text", "needs an instance with a schedule of its own"),
+        ("91", "a schedule with two answers to one question", "every call begins anew, so that none remembers another"),
+        ("93", "a hook that rotates its own keyring", "needs an instance whose keys may be turned"),
+        ("95", "a worker that answers garbage", "needs another worker than the installed one"),
+    ].map { Result(id: $0.0, title: $0.1, verdict: .skipped, detail: $0.2, time: .zero) }
+
+    private func result(of hostile: HostileCase) async throws -> Result {
+        let session = try await open()
+        var ending = Ending.good
+        var time = Duration.zero
+        for text in hostile.texts {
+            let start = ContinuousClock.now
+            ending = await run(text, in: session)
+            time = .now - start
+        }
+        let problem = problem(hostile.ending, ending, time)
+        // Whatever it did, the session goes on.
+        let next = await run("assert(1 + 1 == 2)", in: session)
+        await session.close()
+        let detail = problem ?? (next.isGood ? ending.words : "the next script failed: \(next.words)")
+        let isPassed = problem == nil && next.isGood
+        return Result(
+            id: hostile.id, title: hostile.title, verdict: isPassed ? .passed : .failed, detail: detail, time: time)
+    }
+
+    /// Why an ending is not the one that was wanted; nil where it is.
+    private func problem(_ wanted: HostileCase.Ending, _ ending: Ending, _ time: Duration) -> String? {
+        if time > limit + allowance { return "took \(time.inMilliseconds) ms: \(ending.words)" }
+        switch (wanted, ending) {
+        case (.good, .good), (.stopped, .stopped), (.ended, _): return nil
+        case (.refused(let words), .failed(_, let message)):
+            return words.contains(where: message.contains) ? nil : "failed otherwise: \(message)"
+        case (.refused(let words), .stopped(let message)):
+            return words.contains(where: message.contains) ? nil : "was stopped: \(message)"
+        default: return "ended otherwise: \(ending.words)"
+        }
+    }
+
+    /// The worker is killed while it computes: the session says so and goes on.
+    private func lostWorker() async throws -> Result {
+        let (id, title) = ("96", "a worker killed while it computes")
+        let session = try await open()
+        _ = await run("kept = 1", in: session)
+        let start = ContinuousClock.now
+        async let computing = run("while true do end", in: session)
+        try await Task.sleep(for: .milliseconds(100))
+        if let local = session as? LocalScriptChannel, let process = await local.workerID {
+            kill(process, SIGKILL)
+        } else {
+            await session.killScript()
+        }
+        let ending = await computing
+        let time = ContinuousClock.now - start
+        let next = await run("assert(kept == nil)", in: session)
+        await session.close()
+        let isPassed = ending.isLoss && next.isGood
+        return Result(
+            id: id, title: title, verdict: isPassed ? .passed : .failed,
+            detail: isPassed ? ending.words : "\(ending.words); then \(next.words)", time: time)
+    }
+
+    private func run(_ text: String, in session: any ControlChannel) async -> Ending {
+        var script = Script(text, name: "selftest", isInteractive: false)
+        script.timeLimit = limit
+        do {
+            _ = try await session.perform(.script(script), for: MuteClient())
+            return .good
+        } catch let error as ControlError {
+            let stops = ["callerLimitExceeded", "callerInterrupted", "internalWorkerLost"]
+            return stops.contains(error.codeName)
+                ? .stopped(error.message) : .failed(error.codeName, error.message)
+        } catch {
+            return .failed("internalFailure", "\(error)")
+        }
+    }
+
+    /// The memory that this process holds.
+    private static var residentBytes: Int64 {
+        let text = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+        let line = text.split(separator: "\n").first { $0.hasPrefix("VmRSS:") }
+        return (line?.split(separator: " ").dropFirst().first.flatMap { Int64($0) } ?? 0) << 10
+    }
+}
+
+/// How a text ended.
+private enum Ending {
+    case good
+    case failed(String, String)
+    case stopped(String)
+
+    var isGood: Bool { if case .good = self { true } else { false } }
+
+    var isLoss: Bool {
+        if case .stopped(let message) = self { message.contains("variables gone") } else { false }
+    }
+
+    var words: String {
+        switch self {
+        case .good: "ended well"
+        case .failed(_, let message): "refused: \(message)"
+        case .stopped(let message): "stopped: \(message)"
+        }
+    }
+}
+
+/// How long pings took.
+private final class PingRecord: Sendable {
+    private let record = Mutex((count: 0, slowest: Duration.zero))
+
+    func note(_ time: Duration) { record.withLock { $0 = ($0.count + 1, max($0.slowest, time)) } }
+
+    var sum: (Int, Duration) { record.withLock { ($0.count, $0.slowest) } }
+}
+
+/// Shows nothing and answers nothing.
+private struct MuteClient: ControlClient {
+    func show(_ event: ControlEvent) async {}
+    func answer(_ question: Question) async -> String? { nil }
+}
+
+extension Duration {
+    fileprivate var inMilliseconds: Int64 { Int64(self / .milliseconds(1)) }
+}

@@ -1,0 +1,113 @@
+internal import ArgumentParser
+internal import Control
+internal import Foundation
+internal import KeyModel
+internal import Rotation
+internal import Scripting
+internal import Terminal
+
+/// The command `keyturn selftest`.
+struct SelftestCommand: InstanceCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "selftest", abstract: "Prove that scripts cannot reach outside here; needs no instance.",
+        discussion: """
+            Tries what the Lua worker must not be able to do on this machine. With --hostile it also runs scripts that loop, \
+            take all memory, or reach for what is not theirs, each in a session of its own, while another session pings.
+
+            Exit 1 where anything was not as it must be.
+            """
+    )
+
+    @OptionGroup var global: GlobalOptions
+
+    @Flag(name: .long, help: "Run the hostile scripts, too; takes about a minute.")
+    var hostile = false
+
+    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
+        let probe = try await ConfinementProbe.run()
+        guard hostile else { return outcome(probe, nil) }
+        let suite = HostileSuite(open: { LocalScriptChannel() }, function: LocalScriptChannel.function)
+        return outcome(probe, try await suite.run())
+    }
+
+    private func outcome(_ probe: ConfinementProbe, _ report: HostileSuite.Report?) -> Outcome {
+        let isGood = probe.isConfined && report?.count(.failed) ?? 0 == 0
+        var blocks = [SelftestReport.block(probe)]
+        if let report { blocks += SelftestReport.blocks(report) }
+        return Outcome(Report(SelftestReport(probe, report), blocks), status: isGood ? .ok : .failed)
+    }
+}
+
+/// What a selftest came to, for programs.
+struct SelftestReport: Encodable {
+    struct Attempt: Encodable {
+        let attempt: String
+        let isRefused: Bool
+    }
+
+    struct Case: Encodable {
+        let id: String
+        let title: String
+        let outcome: String
+        let detail: String
+        let milliseconds: Int64
+    }
+
+    let confinement: [Attempt]
+    let cases: [Case]?
+    let passed: Int?
+    let failed: Int?
+    let skipped: Int?
+    let pings: Int?
+    let slowestPingMicroseconds: Int64?
+    let memoryBytesBefore: Int64?
+    let memoryBytesAfter: Int64?
+
+    init(_ probe: ConfinementProbe, _ report: HostileSuite.Report?) {
+        confinement = probe.attempts.map { Attempt(attempt: $0.name, isRefused: $0.isRefused) }
+        cases = report?.results.map {
+            Case(
+                id: $0.id, title: $0.title, outcome: $0.verdict.rawValue, detail: $0.detail,
+                milliseconds: Int64($0.time / .milliseconds(1)))
+        }
+        passed = report?.count(.passed)
+        failed = report?.count(.failed)
+        skipped = report?.count(.skipped)
+        pings = report?.pings
+        slowestPingMicroseconds = report.map { Int64($0.slowestPing / .microseconds(1)) }
+        memoryBytesBefore = report?.memory.before
+        memoryBytesAfter = report?.memory.after
+    }
+
+    static func block(_ probe: ConfinementProbe) -> Report.Block {
+        let rows = probe.attempts.map { [$0.name, $0.isRefused ? "refused" : "NOT REFUSED (errno \($0.confined))"] }
+        return .table("confinement", columns: ["attempt", "outcome"].map { Table.Column($0) }, rows: rows)
+    }
+
+    static func blocks(_ report: HostileSuite.Report) -> [Report.Block] {
+        let rows = report.results.map { result in
+            let time = result.verdict == .skipped ? "-" : String(Int64(result.time / .milliseconds(1)))
+            return [result.id, result.title, result.verdict.rawValue, time, String(result.detail.prefix(90))]
+        }
+        let columns = [
+            Table.Column("case"), Table.Column("tries"), Table.Column("outcome"),
+            Table.Column("ms", alignment: .right), Table.Column("how"),
+        ]
+        let counts = HostileSuite.Result.Verdict.allCounts(report)
+        let (before, after) = (Readable.bytes(report.memory.before), Readable.bytes(report.memory.after))
+        return [
+            .table("hostile scripts", columns: columns, rows: rows),
+            .lines([
+                counts,
+                "another session was answered \(Readable.count(Int64(report.pings))) times meanwhile, at most after "
+                    + "\(Int64(report.slowestPing / .milliseconds(1))) ms; memory \(before) before, \(after) after",
+            ]),
+        ]
+    }
+}
+
+extension HostileSuite.Result.Verdict {
+    fileprivate static func allCounts(_ report: HostileSuite.Report) -> String {
+        [Self.passed, .failed, .skipped].map { "\(report.count($0)) \($0.rawValue)" }.joined(separator: ", ")
+    }
+}

@@ -1,0 +1,59 @@
+internal import Backups
+internal import ControlStore
+internal import Foundation
+internal import KeyModel
+internal import PluginKit
+internal import Providers
+internal import Rotation
+internal import Storage
+internal import StoragePostgreSQL
+internal import StorageSQLite
+
+extension SQLiteFileCopier: DatabaseFileCopier {}
+
+/// Opens restored copies through the engine's own cores, with a root key that a backup brought along where there is one.
+private struct InstanceOpener: RestoredOpener {
+    let cores: CoreCatalogue
+    let providers: [Name: any KeyProvider]
+
+    func examine(_ engine: any StorageEngine, rootKey: String?, opensValues: Bool) async throws -> Examination {
+        var providers = providers
+        if let rootKey { providers[try Name("local")] = try LocalProvider(opening: rootKey) }
+        return try await DatabaseExaminer(cores: cores, providers: providers).examine(engine, opensValues: opensValues)
+    }
+}
+
+extension BackupService {
+    /// The service for an instance's backups, acting for somebody.
+    ///
+    /// - Throws: ``BackupError`` where the configuration declares none.
+    init(
+        control: ControlStore, configuration: Configuration, directory: InstanceDirectory, cores: CoreCatalogue,
+        providers: [Name: any KeyProvider], actor: String
+    ) throws {
+        let (rootKey, environment) = (directory.rootKey, ProcessInfo.processInfo.environment)
+        let death = try DieAtPoint(environment: environment)
+        try self.init(
+            control: control, declaration: configuration.backup, location: configuration.database,
+            seams: BackupSeams(
+                opener: InstanceOpener(cores: cores, providers: providers), copier: SQLiteFileCopier(),
+                connect: { try await Parts.connect($0) }, reach: { try ProgramEnvironment.variables(of: $0) },
+                escrow: { path, recipients in
+                    try RootKeyEscrow(file: RootKeyFile(path: rootKey), environment: environment)
+                        .export(to: path, recipients: recipients)
+                },
+                now: { Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) },
+                reached: { [death] in death?.reached($0.rawValue) }, environment: environment, actor: actor))
+    }
+}
+
+extension OpenInstance {
+    /// The service for this instance's backups.
+    ///
+    /// - Throws: ``BackupError`` where the configuration declares none.
+    func backups() throws -> BackupService {
+        try BackupService(
+            control: control, configuration: configuration, directory: directory, cores: try Parts().cores,
+            providers: [try Name("local"): provider], actor: Parts.actor)
+    }
+}

@@ -1,0 +1,144 @@
+internal import Control
+internal import ControlStore
+internal import Foundation
+internal import KeyModel
+internal import Logging
+internal import Rotation
+internal import ServiceLifecycle
+
+/// What a daemon consists of, in the order in which it starts; it stops in the opposite one.
+///
+/// The engine outlives the socket, so that what a session began ends before the database is closed.
+struct Daemon {
+    let service: InstanceService
+    let server: SocketServer
+    let manager: ServiceManager
+    let logger: Logger
+    /// How long a stop may take.
+    let patience: Duration
+
+    /// Runs until it is interrupted and everything has stopped.
+    ///
+    /// Where that takes longer than the patience, the process ends with 4; nothing is lost by it.
+    func run(until interrupt: Interrupt) async throws {
+        var services: [any Service] = [EngineService(service: service, logger: logger), SocketService(server: server)]
+        if let interval = manager.watchdog {
+            services.append(WatchdogService(server: server, manager: manager, interval: interval))
+        }
+        let group = ServiceGroup(
+            configuration: .init(
+                services: services.map { .init(service: $0) }, gracefulShutdownSignals: [], cancellationSignals: [],
+                logger: quiet))
+        let reload = ReloadSignal { await self.reload() }
+        defer { reload.stop() }
+        interrupt.onSet { Task { await stop(group) } }
+        manager.becameReady("ready")
+        try await group.run()
+        logger.notice("stopped")
+    }
+
+    private func stop(_ group: ServiceGroup) async {
+        logger.notice("stopping", metadata: ["within": "\(patience.components.seconds) s"])
+        manager.isStopping("what is in hand ends")
+        await group.triggerGracefulShutdown()
+        try? await Task.sleep(for: patience)
+        logger.error("cut off: what was in hand did not end in time; open runs go on at the next start")
+        _exit(ExitStatus.killed.rawValue)
+    }
+
+    /// Takes up the configuration as its file stands, as the daemon's own user; the role of that user decides.
+    private func reload() async {
+        manager.isReloading()
+        do {
+            let hello = SessionHello(way: .call, isInteractive: false)
+            let channel = try await service.openSession(for: Peer.own(by: .call), hello: hello)
+            let call = Call("configuration.load", confirmation: .given)
+            _ = try await channel.perform(.call(call), for: SilentClient())
+            await channel.close()
+            logger.notice("configuration taken up")
+        } catch {
+            let reason = (error as? any CodedError)?.message ?? "\(type(of: error))"
+            logger.error("configuration not taken up; the one before it holds", metadata: ["reason": "\(reason)"])
+        }
+        manager.becameReady("ready")
+    }
+
+    /// The group's own remarks, of which only what went wrong matters.
+    private var quiet: Logger {
+        var quiet = logger
+        quiet.logLevel = max(logger.logLevel, .warning)
+        return quiet
+    }
+}
+
+/// Drives runs until the daemon stops, then ends the batch in hand and closes the instance.
+private struct EngineService: Service {
+    let service: InstanceService
+    let logger: Logger
+
+    func run() async throws {
+        do { try await cancelWhenGracefulShutdown { try await service.run() } } catch is CancellationError {}
+        guard let left = await service.stop() else { return }
+        logger.notice(
+            "run left open; it goes on at the next start",
+            metadata: ["run.id": "\(left.id)", "phase": "\(left.phase.rawValue)"])
+    }
+}
+
+/// Serves sessions until the daemon stops.
+private struct SocketService: Service {
+    let server: SocketServer
+
+    func run() async throws {
+        await withGracefulShutdownHandler {
+            await server.run()
+        } onGracefulShutdown: {
+            server.stop()
+        }
+    }
+}
+
+/// Tells the service manager that the daemon lives, as long as the thread of its sockets does.
+private struct WatchdogService: Service {
+    let server: SocketServer
+    let manager: ServiceManager
+    let interval: Duration
+
+    func run() async throws {
+        try? await cancelWhenGracefulShutdown {
+            while true {
+                try await Task.sleep(for: interval)
+                await server.comeRound()
+                manager.lives()
+            }
+        }
+    }
+}
+
+/// A client without a person.
+private struct SilentClient: ControlClient {
+    func show(_ event: ControlEvent) async {}
+    func answer(_ question: Question) async -> String? { nil }
+}
+
+/// Does something at every SIGHUP, one after the other.
+private struct ReloadSignal {
+    private let source: any DispatchSourceSignal
+    private let wishes: AsyncStream<Void>.Continuation
+
+    init(_ body: @escaping @Sendable () async -> Void) {
+        // Of many signals at once, one more is enough.
+        let (stream, wishes) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        self.wishes = wishes
+        signal(SIGHUP, SIG_IGN)
+        source = DispatchSource.makeSignalSource(signal: SIGHUP)
+        source.setEventHandler { wishes.yield() }
+        source.resume()
+        Task { for await _ in stream { await body() } }
+    }
+
+    func stop() {
+        source.cancel()
+        wishes.finish()
+    }
+}

@@ -1,0 +1,209 @@
+import Backups
+import Foundation
+import KeyModel
+import Testing
+import ToolTesting
+
+extension BackupRuns {
+    struct SQLite {
+        @Test func eachBackupRoundARotationOpensAloneWithItsOwnKeyring() async throws {
+            let archive = try await Archive.adopted(rows: 9000)
+            let before = try await archive.backUp("--verify", "restore")
+            // The run dies amid the rows; the backup is made of what stands there then.
+            let dying = try archive.sandbox.start("rotate", "main", "--yes", dyingAt: "batchCommitted:4")
+            #expect(try await dying.wait().signal == SIGKILL)
+            let during = try await archive.backUp("--verify", "restore")
+            _ = try await archive.sandbox.keyturn("run", "resume", "2").expecting()
+            let after = try await archive.backUp("--verify", "restore")
+            let keys = try await archive.list().map { $0.keys.array.compactMap(\.string) }
+            #expect(keys.map(\.count) == [1, 2, 1] && Set(keys[1]) == Set(keys[0] + keys[2]))
+            for (number, backup) in [before, during, after].enumerated() {
+                let output = try await archive.openAlone(backup.file, named: "alone\(number)")
+                let column = output.json.result.keyrings[0].columns[0]
+                #expect(column.rows.integer == 9000 && column.unopenable.integer == 0, "\(output)")
+                #expect(output.exitCode == (number == 1 ? 1 : 0), "the one amid the run is not rewritten to its end")
+            }
+        }
+
+        @Test func isRestoredBesideAndNeverOverTheOneInUse() async throws {
+            let archive = try await Archive.adopted()
+            let backup = try await archive.backUp()
+            _ = try await archive.sandbox.keyturn("rotate", "main", "--yes").expecting()
+            try archive.execute("DELETE FROM secret WHERE id > 10")
+            for arguments in [["app.db"], ["sqlite:app.db"], [archive.sandbox.path("app.db")]] {
+                let code = try await archive.code(
+                    "backup", "restore", "1", "--identity", "id.txt", "--to", arguments[0])
+                #expect(code == "callerTargetExists")
+            }
+            let other = try await archive.sandbox.keyturn(
+                "backup", "restore", "\(backup.id)", "--identity", "id.txt", "--to", "r.db", "-o", "json"
+            ).expecting()
+            #expect(other.json.result.opened.integer == 40 && other.json.result.unopenable.integer == 0)
+            #expect(try archive.integer("SELECT count(*) FROM secret", on: "r.db") == 40)
+            #expect(try await archive.code("backup", "restore", "1", "--to", "new.db") == "keyIdentityMissing")
+            #expect(!FileManager.default.fileExists(atPath: archive.sandbox.path("new.db")))
+            _ = try await archive.sandbox.keyturn(
+                "backup", "restore", "1", "--identity", "id.txt", "--to", "app.db", "--replace", "--yes"
+            ).expecting()
+            #expect(try await archive.code("rotate", "main", "--yes") == "storeSetBack")
+            _ = try await archive.sandbox.keyturn("recover", "--yes").expecting()
+            _ = try await archive.sandbox.keyturn("verify").expecting()
+        }
+
+        @Test(arguments: ["empty", "truncated", "altered", "gone", "another's", "another's with its manifest"])
+        func whatIsNotTheBackupIsRefused(damage: String) async throws {
+            let archive = try await Archive.adopted(more: ", keep = 2")
+            let backup = try await archive.backUp("--verify", "restore")
+            for _ in 1...2 { try await archive.backUp("--verify", "restore") }
+            let url = URL(filePath: backup.file)
+            var bytes = try Data(contentsOf: url)
+            var expected = "dataDamaged"
+            switch damage {
+            case "empty": bytes = Data()
+            case "truncated": bytes.removeLast(1000)
+            case "altered": bytes[bytes.count / 2] ^= 1
+            case "gone":
+                try FileManager.default.removeItem(at: url)
+                expected = "callerNotFound"
+            default:
+                let other = try await Archive.adopted()
+                let foreign = try await other.backUp()
+                bytes = try Data(contentsOf: URL(filePath: foreign.file))
+                if damage != "another's" {
+                    let place = archive.sandbox.path("backups/foreign.db.age")
+                    for suffix in ["", ".manifest.json", ".root.age"] {
+                        try FileManager.default.copyItem(atPath: foreign.file + suffix, toPath: place + suffix)
+                    }
+                    let identity = other.sandbox.path("id.txt")
+                    let code = try await archive.code("backup", "import", place, "--identity", identity)
+                    #expect(code == "dataForeign")
+                    return
+                }
+            }
+            if damage != "gone" { try bytes.write(to: url) }
+            for level in ["format", "checksums", "restore"] {
+                let code = try await archive.code(
+                    "backup", "verify", "\(backup.id)", "--level", level, "--identity", "id.txt")
+                #expect(code == expected, "\(level)")
+            }
+            #expect(
+                try await archive.code("backup", "restore", "1", "--identity", "id.txt", "--to", "r.db") == expected)
+            #expect(!FileManager.default.fileExists(atPath: archive.sandbox.path("r.db")))
+            let drill = try await archive.sandbox.keyturn("backup", "drill", "1", "--identity", "id.txt").expecting(1)
+            #expect(drill.standardOutput.contains("failed"))
+        }
+
+        @Test func prunesNeverBelowTwoThatCanBeUsed() async throws {
+            let archive = try await Archive.adopted(more: ", keep = 2")
+            for _ in 1...4 { try await archive.backUp() }
+            let files = try await archive.list().compactMap { $0.location.string }
+            // The newest is cut short: it keeps none of the others from being needed.
+            try Data().write(to: URL(filePath: files[0]))
+            _ = try await archive.sandbox.keyturn("backup", "pin", "1").expecting()
+            _ = try await archive.sandbox.keyturn("backup", "prune", "--yes").expecting()
+            let left = try await archive.list()
+            #expect(left.compactMap { $0.id.integer } == [4, 3, 2, 1])
+            _ = try await archive.sandbox.keyturn("backup", "unpin", "1").expecting()
+            _ = try await archive.sandbox.keyturn("backup", "prune", "--yes").expecting()
+            #expect(try await archive.list().compactMap { $0.id.integer } == [4, 3, 2])
+            #expect(archive.files().filter { $0.hasSuffix(".db.age") }.count == 3)
+        }
+
+        @Test(arguments: BackupPoint.allCases.map(\.rawValue))
+        func aKillAtAnyInstantListsNothingThatCannotBeRestored(point: String) async throws {
+            let archive = try await Archive.adopted(more: ", keep = 2")
+            for _ in 1...3 { try await archive.backUp() }
+            let isPruning = ["backupDoomed", "backupRemoved"].contains(point)
+            let arguments = isPruning ? ["backup", "prune", "--yes"] : ["backup", "create", "--verify", "restore"]
+            let killed = try await archive.sandbox.start(arguments: arguments, dyingAt: point).wait()
+            #expect(killed.signal == SIGKILL, "\(killed)")
+            for entry in try await archive.list() {
+                let id = try #require(entry.id.integer)
+                let code = try await archive.code("backup", "verify", "\(id)", "--identity", "id.txt")
+                #expect(code == nil, "backup \(id)")
+            }
+            try await archive.backUp()
+            _ = try await archive.sandbox.keyturn("backup", "prune", "--yes").expecting()
+            let listed = try await archive.list().compactMap { $0.location.string }
+            let names = archive.files()
+            #expect(!names.contains { $0.hasSuffix(".partial") || $0.hasPrefix(".keyturn-scratch") }, "\(names)")
+            // One that died between its manifest and the catalogue is whole, and waits to be taken in.
+            let unlisted = names.filter {
+                $0.hasSuffix(".db.age") && !listed.contains(archive.sandbox.path("backups/\($0)"))
+            }
+            #expect(unlisted.count == (point == "manifestPlaced" ? 1 : 0), "\(names)")
+            for name in unlisted {
+                let file = archive.sandbox.path("backups/\(name)")
+                #expect(try await archive.code("backup", "import", file, "--identity", "id.txt") == nil)
+            }
+        }
+
+        @Test(.enabled(if: SmallDisk.canBeMounted, "mounting a tmpfs is not allowed here"))
+        func aFullOrReadOnlyDiskIsToldAndLeavesNothing() async throws {
+            let archive = try await Archive.adopted(rows: 300, more: ", rate = \"400kB\"", padding: 4000)
+            let folder = archive.sandbox.path("backups")
+            do {
+                let disk = try SmallDisk(at: folder, bytes: 1 << 20)
+                #expect(try await archive.code("backup", "create") == "storeFull")
+                #expect(archive.files().isEmpty)
+                withExtendedLifetime(disk) {}
+            }
+            do {
+                let disk = try SmallDisk(at: folder, bytes: 1 << 20, isReadOnly: true)
+                #expect(try await archive.code("backup", "create") == "storeUnavailable")
+                withExtendedLifetime(disk) {}
+            }
+            let disk = try SmallDisk(at: folder, bytes: 8 << 20)
+            let running = try archive.sandbox.start("backup", "create", "-o", "json")
+            while archive.files().isEmpty, running.isRunning { try await Task.sleep(for: .milliseconds(20)) }
+            // Someone else takes the room that was there.
+            let filler = try #require(fopen("\(folder)/filler", "w"))
+            let block = [UInt8](repeating: 1, count: 1 << 16)
+            while fwrite(block, 1, block.count, filler) == block.count, fflush(filler) == 0 {}
+            fclose(filler)
+            let output = try await running.wait()
+            #expect(output.json.error.code.string == "storeFull", "\(output)")
+            #expect(archive.files() == ["filler"])
+            #expect(try await archive.list().isEmpty)
+            withExtendedLifetime(disk) {}
+        }
+
+        @Test func aFolderThatIsNoneIsTold() async throws {
+            let archive = try await Archive.adopted()
+            try archive.sandbox.write("", to: "backups")
+            #expect(try await archive.code("backup", "create") == "storeUnavailable")
+            #expect(try await archive.list().isEmpty)
+        }
+
+        @Test func keepsToTheRateThatIsDeclaredAndStopsAtOnce() async throws {
+            let archive = try await Archive.adopted(rows: 300, more: ", rate = \"100kB\"", padding: 4000)
+            let running = try archive.sandbox.start("backup", "create", "-o", "json")
+            while archive.files().isEmpty, running.isRunning { try await Task.sleep(for: .milliseconds(20)) }
+            running.signal(SIGINT)
+            let output = try await running.wait(limit: .seconds(30))
+            #expect(output.exitCode == 130, "\(output)")
+            #expect(archive.files().isEmpty)
+            #expect(try await archive.list().isEmpty)
+        }
+
+        @Test func withoutARecipientNothingIsProvedThroughTheInstanceItself() async throws {
+            let archive = try await Archive.adopted()
+            let text = try String(contentsOfFile: archive.sandbox.path("keyturn.lua"), encoding: .utf8)
+            let plain = text.replacing(/recipient = "[^"]*"/, with: "recipient = \"none\"")
+            try archive.sandbox.write(plain, to: "keyturn.lua")
+            #expect(try await archive.code("backup", "create", "--verify", "restore") == "keyIdentityMissing")
+            try await archive.backUp("--verify", "checksums")
+            _ = try await archive.sandbox.run("age-keygen", "-o", "escrow.txt").expecting()
+            let recipient = try await archive.sandbox.run("age-keygen", "-y", "escrow.txt").expecting().line
+            _ = try await archive.sandbox.keyturn(
+                "root", "export", "--recipient", recipient, "--to", "root.age", "--yes"
+            )
+            .expecting()
+            let declared = plain.replacingOccurrences(
+                of: "recipient = \"none\"",
+                with: "recipient = \"none\", escrow = \"root.age\", identity = \"escrow.txt\"")
+            try archive.sandbox.write(declared, to: "keyturn.lua")
+            try await archive.backUp("--verify", "restore")
+        }
+    }
+}

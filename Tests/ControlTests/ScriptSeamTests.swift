@@ -1,0 +1,101 @@
+import Control
+import Frames
+import Scripting
+import Testing
+
+struct ScriptSeamTests {
+    /// Plays a script that calls what it is told to and prints the answer.
+    private struct FakeEngine: ScriptEngine {
+        func makeSession() -> any ScriptRunner { FakeRunner() }
+    }
+
+    private struct FakeRunner: ScriptRunner {
+        func run(_ script: Script, api: API, host: any ScriptHost) async throws -> Answer {
+            await host.output("calling \(script.text)\n")
+            return Answer(try await host.call(script.text, script.arguments.map { .string($0) }))
+        }
+        func cancel() async {}
+        func kill() async {}
+        func close() async {}
+    }
+
+    @Test func aScriptCallsUnderTheRightsOfItsSession() async throws {
+        let bench = try await ControlBench()
+        let service = try bench.service(scripts: FakeEngine())
+        let session = try await service.session()
+        let client = ScriptedClient()
+        let script = Script(
+            "rotations.adopt", name: "t", isInteractive: false, arguments: ["secret.value"], confirmation: .given)
+        let answer = try await session.perform(.script(script), for: client)
+        #expect(answer.value["summary"]?["state"] == "done")
+        #expect(client.events.first == .output("calling rotations.adopt\n"))
+        let unconfirmed = Script("rotations.rotate", name: "t", isInteractive: false, arguments: ["main"])
+        let refused = await controlError { _ = try await session.perform(.script(unconfirmed), for: client) }
+        #expect(refused?.codeName == "callerNotConfirmed")
+        let other = try await service.session(.other("eve"))
+        let denied = await controlError { _ = try await other.perform(.script(script), for: client) }
+        #expect(denied?.codeName == "callerNotAllowed")
+        await service.stop()
+    }
+
+    @Test func withoutAnEngineScriptsAreRefusedClearly() async throws {
+        let bench = try await ControlBench()
+        let service = try bench.service()
+        let error = await controlError {
+            _ = try await service.session().perform(
+                .script(Script("1", name: "t", isInteractive: true)), for: ScriptedClient())
+        }
+        #expect(error?.codeName == "callerScriptFailed" && error?.hint != nil)
+        await service.stop()
+    }
+}
+
+struct LuaSessionTests {
+    @Test func luaCallsTheAPIAndKeepsItsVariables() async throws {
+        let bench = try await ControlBench()
+        let service = try bench.service(scripts: LuaScripts())
+        let session = try await service.session(interactive: true)
+        func run(_ text: String, for client: ScriptedClient = ScriptedClient()) async throws -> Answer {
+            try await session.perform(.script(Script(text, name: "console", isInteractive: true)), for: client)
+        }
+        #expect(try await run("status{count = false}.instance").value == "instance-1")
+        _ = try await run("n = #keyrings.list()")
+        #expect(try await run("n").value == 1)
+        #expect(try await run("pcall(runs.show, 99)").value.list.first == false)
+        let caught = try await run("local ok, e = pcall(runs.show, 99); return e.code")
+        #expect(caught.value == "callerNotFound")
+        let typed = ScriptedClient("main")
+        #expect(try await run("rotations.adopt('secret.value').summary.state", for: typed).value == "done")
+        #expect(typed.questions.count == 1)
+        let declined = await controlError { _ = try await run("rotations.rotate('main')") }
+        #expect(declined?.codeName == "callerNotConfirmed", "\(String(describing: declined))")
+        let incomplete = await controlError { _ = try await run("for i = 1, 2 do") }
+        #expect(incomplete?.codeName == "callerIncomplete")
+        let secret = ScriptedClient("hunter2")
+        #expect(try await run("#secret.prompt('PIN')", for: secret).value == 7)
+        #expect(secret.questions == [Question("PIN", isSecret: true)])
+        let printed = ScriptedClient()
+        _ = try await run("print('hello', 1)", for: printed)
+        #expect(printed.events == [.output("hello\t1\n")])
+        await session.close()
+        await service.stop()
+    }
+
+    @Test func aScriptIsInterruptedAndTheSessionGoesOn() async throws {
+        let bench = try await ControlBench()
+        let service = try bench.service(scripts: LuaScripts())
+        let session = try await service.session()
+        let script = Script("while true do end", name: "t", isInteractive: true)
+        let running = Task {
+            await controlError { _ = try await session.perform(.script(script), for: ScriptedClient()) }
+        }
+        try await Task.sleep(for: .milliseconds(500))
+        await session.cancel()
+        #expect(await running.value?.codeName == "callerInterrupted")
+        let next = try await session.perform(
+            .script(Script("1 + 1", name: "t", isInteractive: true)), for: ScriptedClient())
+        #expect(next.value == 2)
+        await session.close()
+        await service.stop()
+    }
+}
