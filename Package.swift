@@ -116,6 +116,7 @@ let package = Package(
             dependencies: [
                 "Backups", "CProcess", "ConsoleSession", "Control", "ControlStore", "Fernet", "Frames", "KR1",
                 "KeyModel",
+                "Monitoring",
                 "PluginKit",
                 "Providers",
                 "Rotation",

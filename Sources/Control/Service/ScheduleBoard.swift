@@ -122,14 +122,21 @@ struct ScheduleBoard {
 extension ControlSession {
     /// What the scheduler is told of each keyring.
     ///
+    /// - Parameter countingRows: Whether rows are told, as the latest run found them.
     /// - Throws: `StorageError` or `ControlStoreError`.
-    func keyFacts() throws -> [Name: KeyFacts] {
+    func keyFacts(countingRows: Bool = false) throws -> [Name: KeyFacts] {
         var facts: [Name: KeyFacts] = [:]
+        let runs = countingRows ? try runs() : []
         for record in try keyrings() {
             guard let active = record.keyring.active else { continue }
-            facts[record.keyring.name] = KeyFacts(
+            var key = KeyFacts(
                 madeAt: active.activatedAt ?? active.createdAt,
                 seals: UInt64(clamping: try sealsReserved(of: active.id)))
+            if let run = runs.first(where: { $0.keyring == record.keyring.name && $0.state == .done }) {
+                let counts = try progress(of: run.id).filter { $0.phase == .reencrypt }.map(\.expectedRows)
+                if !counts.isEmpty { key.rows = counts.reduce(0, +) }
+            }
+            facts[record.keyring.name] = key
         }
         return facts
     }

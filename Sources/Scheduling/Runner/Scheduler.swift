@@ -163,6 +163,9 @@ package actor Scheduler {
         return jobs
     }
 
+    /// Whether any schedule is declared.
+    package var hasSchedules: Bool { !declarations.isEmpty }
+
     /// Whether this process holds the lease, as far as it knows.
     package var holdsLease: Bool { lease != nil && !isLeaseStale }
 
