@@ -84,7 +84,7 @@ final class ScheduledActions: OccurrenceActions {
             return try await follow(run.id, request)
         }
         let keyring = request.schedule.keyring.map { FrameValue.string($0.description) } ?? .null
-        let answer = try await call(name, ["keyring": keyring, "until": "none"], request)
+        let answer = try await call(name, ["keyring": keyring, "wait": "none"], request)
         guard case .integer(let run)? = answer.value["run"] ?? answer.value["id"] else {
             throw ControlError(.internalProtocol, "\(name) named no run")
         }
@@ -122,7 +122,7 @@ final class ScheduledActions: OccurrenceActions {
     }
 
     private func resume(_ run: Int64, _ request: OccurrenceRequest) async throws {
-        try await call("runs.resume", ["run": .integer(run), "until": "none"], request)
+        try await call("runs.resume", ["run": .integer(run), "wait": "none"], request)
     }
 
     /// The latest run that the occurrence has begun.
