@@ -85,7 +85,7 @@ let package = Package(
             dependencies: ["CProcess", "ControlStore", "KeyModel", "LibCrypto", "Storage"], swiftSettings: strict),
         .target(
             name: "Scripting",
-            dependencies: ["ControlStore", "Frames", "KeyModel", "PluginKit", "Scheduling", "Storage"],
+            dependencies: ["CProcess", "ControlStore", "Frames", "KeyModel", "PluginKit", "Scheduling", "Storage"],
             swiftSettings: strict
         ),
         .target(

@@ -5,7 +5,7 @@
 
 local function backup(run)
   local made = backups.create { run = run.id, verify = "restore" }
-  print(("backup %s around run %d, proved at %s"):format(made.id, run.id, made.verified_at or "once it was restored"))
+  print(("backup %d of run %d, proved by %s at %s"):format(made.id, run.id, made.verified, made.verifiedAt))
   return made.id
 end
 

@@ -1,10 +1,16 @@
 internal import ControlStore
-internal import KeyModel
+package import KeyModel
 internal import PluginKit
 internal import Rotation
 internal import Scheduling
 internal import Scripting
 internal import Storage
+
+/// An error of a module that this one does not know, and that says itself which exit code it leads to.
+package protocol ExitCoded: CodedError {
+    /// The exit code.
+    var exitCode: Int32 { get }
+}
 
 extension ControlError {
     /// Any error as a caller is told it: the code, message and hint of the module that made it, with its exit code.
@@ -28,6 +34,7 @@ extension ControlError {
         case let error as SchedulingError: status(of: error.code)
         case let error as ProviderError:
             [.providerUnavailable, .providerDenied, .providerMisconfigured].contains(error.code) ? 2 : 1
+        case let error as any ExitCoded: error.exitCode
         case let error as ScriptingError: error.code == .callerLimitExceeded ? 4 : 1
         default: 1
         }

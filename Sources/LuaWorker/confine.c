@@ -26,9 +26,15 @@ static void close_strangers(void) {
     for (int descriptor = CHANNEL + 1; descriptor < 65536; descriptor++) close(descriptor);
 }
 
+/// A worker that crashes ends at once: a handler that a runtime has put in place would wait for system calls it may not make.
+static void forget_handlers(void) {
+    for (int number = 1; number < SIGRTMIN; number++) signal(number, SIG_DFL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
 void confine_start(void) {
     close_strangers();
-    signal(SIGPIPE, SIG_IGN);
+    forget_handlers();
     set_limit(RLIMIT_CORE, 0);
     set_limit(RLIMIT_FSIZE, 0);
     set_limit(RLIMIT_NOFILE, 8);

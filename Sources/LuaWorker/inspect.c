@@ -142,8 +142,9 @@ static void inspect_map(inspector *self, lua_State *L, int index, const table_sh
         lua_pop(L, 1);
         if (--left == 0) lua_pop(L, 1);
     }
-    if (shown == shape->entries) return;
+    // Nothing was asked for a next key, so that the first one is still there.
     if (shown == 0) lua_pop(L, 1);
+    if (shown == shape->entries) return;
     pack_mark(self, "cut");
     pack_rest(self, shape->entries - shown);
 }

@@ -55,9 +55,11 @@ extension RotationContext {
     /// The same on a database that is waited for by whoever has ``Patience``.
     var patient: RotationContext {
         guard engine.mayComeBack, !(engine is PatientEngine) else { return self }
-        return RotationContext(
+        var patient = RotationContext(
             control: ControlStore(engine: PatientEngine(engine)), cores: cores, providers: providers, memory: memory,
             signer: signer, actor: actor, holder: holder, now: now, reached: reached, logger: logger)
+        patient.hooks = hooks
+        return patient
     }
 }
 

@@ -69,6 +69,11 @@ package protocol StorageSession {
     /// - Throws: ``StorageError``.
     @discardableResult func execute(_ sql: SQL) throws -> Int
 
+    /// Runs a statement no later than the transaction commits; what becomes of it is known only then.
+    ///
+    /// - Throws: ``StorageError``.
+    func postpone(_ sql: SQL) throws
+
     /// What follows a `SELECT` of one row of ours so that nobody changes the row before the transaction ends; nothing where
     /// there is one writer.
     var sharedRowLock: SQL { get }
@@ -166,4 +171,9 @@ package struct Fence: Hashable, Sendable {
         self.columnID = columnID
         self.target = target
     }
+}
+
+extension StorageSession {
+    /// At once, where that costs no way to a server and back.
+    package func postpone(_ sql: SQL) throws { try execute(sql) }
 }

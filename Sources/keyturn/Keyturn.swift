@@ -22,7 +22,8 @@ struct Keyturn: AsyncParsableCommand {
         subcommands: [
             InitCommand.self, PlanCommand.self, RotateCommand.self, AdoptCommand.self, ConvertCommand.self,
             RewrapCommand.self, VerifyCommand.self,
-            StatusCommand.self, RunsCommand.self, RunCommand.self, KeyringCommand.self, RootCommand.self,
+            DiscoverCommand.self, StatusCommand.self, RunsCommand.self, RunCommand.self, KeyringCommand.self,
+            RootCommand.self,
             BackupCommand.self,
             ServeCommand.self, CallEntryCommand.self, ReferenceCommand.self, ScheduleCommand.self, SealCommand.self,
             OpenCommand.self, RecoverCommand.self, ConsoleCommand.self, ScriptCommand.self, SelftestCommand.self,

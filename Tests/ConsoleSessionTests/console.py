@@ -89,6 +89,10 @@ class Console:
             if time.monotonic() > end:
                 fail(self, "it does not end")
             self.pump()
+        # What it wrote last may still be in the terminal.
+        end = time.monotonic() + 2
+        while self.pump() and time.monotonic() < end:
+            pass
         return self.child.exitstatus if self.child.signalstatus is None else -self.child.signalstatus
 
 

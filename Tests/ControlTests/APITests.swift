@@ -46,17 +46,4 @@ struct APITests {
         #expect(api.matches("").count == api.entries.count)
         #expect(api.matches("no such words").isEmpty)
     }
-
-    @Test func theWrittenReferenceIsUpToDate() throws {
-        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent()
-        let folder = root.appending(path: "docs/reference")
-        let pages = Reference(api).pages
-        for page in pages {
-            let written = try? String(contentsOf: folder.appending(path: page.name), encoding: .utf8)
-            #expect(written == page.text, "run: keyturn reference --to docs/reference (\(page.name))")
-        }
-        let files = try FileManager.default.contentsOfDirectory(atPath: folder.path)
-        #expect(Set(files) == Set(pages.map(\.name)))
-    }
 }

@@ -7,7 +7,7 @@ import Testing
 struct FullDiskTests {
     @Test(.enabled(if: SmallDisk.canBeMounted, "mounting a tmpfs is not allowed here"))
     func withAFullDiskOnlyPausingIsLetThroughAndComesIntoTheLogLater() async throws {
-        let disk = try SmallDisk(bytes: 8 << 20)
+        let disk = try SmallDisk(bytes: 48 << 20)
         defer { disk.unmount() }
         let bench = try await ControlBench(rows: 3000, databaseFolder: disk.path)
         let service = try bench.service(.daemon)

@@ -59,6 +59,11 @@ struct LuaSessionTests {
             try await session.perform(.script(Script(text, name: "console", isInteractive: true)), for: client)
         }
         #expect(try await run("status{count = false}.instance").value == "instance-1")
+        let listed = try await run("keyrings.list()")
+        #expect(!listed.blocks.isEmpty, "what comes out as it went in is shown as people read it")
+        _ = try await run("kept = keyrings.list()")
+        #expect(try await run("kept").blocks == listed.blocks)
+        #expect(try await run("kept[1]").blocks.isEmpty)
         _ = try await run("n = #keyrings.list()")
         #expect(try await run("n").value == 1)
         #expect(try await run("pcall(runs.show, 99)").value.list.first == false)

@@ -32,10 +32,10 @@ extension EndToEndPostgreSQL {
                 let output = try await process.wait()
                 #expect(output.exitCode != 0 && output.standardOutput.contains("storeSetBack"), "\(output)")
                 let promoted = try moved(vault, to: cluster)
-                try await promoted.expectNothingLost("a lossy failover")
                 let refused = try await vault.sandbox.keyturn("rotate", "vault", "--yes")
                 #expect(refused.exitCode != 0 && refused.standardError.contains("keyturn recover"), "\(refused)")
                 _ = try await vault.sandbox.keyturn("recover", "--yes").expecting()
+                try await promoted.expectNothingLost("a lossy failover")
                 _ = try await vault.sandbox.keyturn("rotate", "vault", "--yes").expecting()
                 try await promoted.expectFinished("recovered")
             }

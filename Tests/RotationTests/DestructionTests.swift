@@ -105,7 +105,8 @@ struct DestructionTests {
         let stray = try await bench.sealed("x", row: 1).replacingOccurrences(
             of: try await bench.active().description, with: "01020304")
         try bench.application.run("INSERT INTO other VALUES (1, ?)", texts: [stray])
-        #expect(try await obstacles().contains("other.leftover holds 1 values of unknown ciphertext; declare it: column"))
+        #expect(
+            try await obstacles().contains("other.leftover holds 1 values of unknown ciphertext; declare it: column"))
         try bench.application.run("DROP TABLE other; CREATE TABLE bag (leftover TEXT)")
         #expect(try await obstacles().contains("bag cannot be looked through"))
         #expect(try await ask(bench, old, accepted: ["bag"]).state == "waiting")

@@ -85,6 +85,7 @@ package struct HistoryCheck: Sendable {
     /// - Parameters:
     ///   - schedules: When each was activated, with its nominal times.
     ///   - end: Up to when nominal times count; what came later may not have started yet.
+    /// - Returns: The counts, and every fault.
     package func finding(
         of schedules: [(name: Name, activatedAt: Timestamp, nominals: [Timestamp])], until end: Timestamp
     ) -> Finding {

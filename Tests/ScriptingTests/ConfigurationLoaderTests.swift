@@ -91,7 +91,6 @@ struct ConfigurationLoaderTests {
                 ColumnDeclaration(
                     path: try ColumnPath("\"odd.table\".value"), keyring: try Name("bare"), context: .column),
             ])
-        #expect(loaded.inactive == [])
         #expect(loaded.hooks.map(\.stage) == [.before])
         #expect(loaded.schedules.map(\.name) == [try Name("quarterly")])
     }

@@ -58,10 +58,12 @@ struct ExampleScriptTests {
         #expect(configuration.hooks.map(\.stage) == [.before, .after])
         #expect(configuration.keyrings.first?.policy.backup == .required)
         for hook in configuration.hooks {
-            let host = APIHost(["backups.create": ["id": "b-1"]])
+            let host = APIHost([
+                "backups.create": ["id": 4, "verified": "restore", "verifiedAt": "2026-11-22T03:08:36.676Z"]
+            ])
             _ = try await script.call(hook, argument: run(), functions: APIHost.functions, host: host)
             #expect(host.calls.count == 1 && host.calls[0].hasPrefix("backups.create"))
-            #expect(host.output.contains("backup b-1 around run 7"))
+            #expect(host.output.contains("backup 4 of run 7, proved by restore at 2026-11-22T"))
         }
     }
 

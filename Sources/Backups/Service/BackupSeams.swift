@@ -54,6 +54,8 @@ package struct BackupSeams: Sendable {
     package let now: @Sendable () -> Timestamp
     /// Told of each durable instant; does nothing outside of tests.
     package let reached: @Sendable (BackupPoint) -> Void
+    /// Recorded in the same transaction as what is changed in the catalogue.
+    package let alongside: @Sendable (ControlSession) throws -> Void
     /// The environment, for where programs are.
     package let environment: [String: String]
     /// Who acts, for the records.
@@ -66,6 +68,7 @@ package struct BackupSeams: Sendable {
         reach: @escaping @Sendable (_ url: String) throws -> [String: String],
         escrow: (@Sendable (_ path: String, _ recipients: [String]) throws -> Void)?,
         now: @escaping @Sendable () -> Timestamp, reached: @escaping @Sendable (BackupPoint) -> Void = { _ in },
+        alongside: @escaping @Sendable (ControlSession) throws -> Void = { _ in },
         environment: [String: String], actor: String
     ) {
         self.opener = opener
@@ -75,6 +78,7 @@ package struct BackupSeams: Sendable {
         self.escrow = escrow
         self.now = now
         self.reached = reached
+        self.alongside = alongside
         self.environment = environment
         self.actor = actor
     }

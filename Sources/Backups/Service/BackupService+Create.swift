@@ -122,14 +122,16 @@ extension BackupService {
     }
 
     func enlist(_ manifest: BackupManifest, isPinned: Bool) async throws -> BackupEntry {
-        let record = try await control.write { session in
+        let record = try await control.write { [seams] session in
             // A run that was cancelled meanwhile leaves a good backup all the same; a key that was destroyed does not.
             try Self.refuseDestroyed(manifest, in: session)
-            return try session.insertBackup { id in
+            let record = try session.insertBackup { id in
                 var record = try manifest.record(id)
                 record.isPinned = isPinned
                 return record
             }
+            try seams.alongside(session)
+            return record
         }
         seams.reached(.backupListed)
         return BackupEntry(record, isPresent: isPresent(record))

@@ -63,15 +63,62 @@ extension BackupService {
             reasons.append("neither keep nor keep_for is declared, so nothing goes")
         }
         if !isDryRun {
-            for record in going {
-                try await control.write { try $0.doom(backup: record.id) }
-                seams.reached(.backupDoomed)
-            }
+            try await doom(going.map(\.id))
             try await removeDoomed()
         }
         let gone = Set(going.map(\.id))
         return PruneResult(
             removed: going.map(\.id), kept: backups.map(\.id).filter { !gone.contains($0) }, reasons: reasons)
+    }
+
+    /// Removes one backup for good, whatever its age: after a leak, those that the leaked key opens.
+    ///
+    /// - Parameters:
+    ///   - id: The backup.
+    ///   - isDryRun: Whether it is only said whether it may go.
+    /// - Returns: What went and what stays.
+    /// - Throws: ``BackupError`` with `callerPolicyForbids` for one that is pinned, that an open run or the last run needs,
+    ///   or without which fewer than two verified ones would stay; ``ControlStoreError`` with `callerNotFound`.
+    package func remove(_ id: Int64, isDryRun: Bool = false) async throws -> PruneResult {
+        let lock = try DirectoryLock(taking: declaration.directory)
+        defer { lock.release() }
+        let (record, all, open, owed) = try await control.read { session in
+            (try session.backup(id), try session.backups(), try session.openRun()?.id, try session.owesBackup())
+        }
+        let others = all.filter { $0.id != id }
+        if let obstacle = obstacle(to: record, others, openRun: open, owed: owed) {
+            throw BackupError(
+                .callerPolicyForbids, "cannot remove backup \(id): \(obstacle.why)", hint: obstacle.remedy)
+        }
+        if !isDryRun {
+            try await doom([id])
+            try await removeDoomed()
+        }
+        return PruneResult(removed: [id], kept: others.map(\.id), reasons: [])
+    }
+
+    private func obstacle(
+        to record: BackupRecord, _ others: [BackupRecord], openRun: Int64?, owed: Int64?
+    ) -> (why: String, remedy: String)? {
+        if record.isPinned { return ("it is pinned", "Unpin it first.") }
+        if let run = record.run, run == openRun { return ("run \(run) is open", "Wait for its end.") }
+        if let owed {
+            return ("run \(owed) owes the verified backup after it", "Make it: keyturn backup create --run \(owed).")
+        }
+        let verified = others.filter { $0.level >= .checksums && isPresent($0) }.count
+        guard verified >= Retention.leastKept else {
+            return ("only \(verified) verified ones would stay", "Make new ones first: keyturn backup create.")
+        }
+        return nil
+    }
+
+    /// Takes backups out of the catalogue, all at once.
+    private func doom(_ ids: [Int64]) async throws {
+        try await control.write { [seams] session in
+            for id in ids { try session.doom(backup: id) }
+            try seams.alongside(session)
+        }
+        seams.reached(.backupDoomed)
     }
 
     /// Removes the files of backups that are out of the catalogue, then the last record of them.

@@ -17,12 +17,13 @@ extension BackupService {
     ) async throws -> BackupEntry {
         let record = try await control.read { try $0.backup(id) }
         let manifest = try await proved(record, level: level, identity: identity)
-        let updated = try await control.write { session in
+        let updated = try await control.write { [seams] session in
             var updated = try manifest.record(id)
             let present = try session.backup(id)
             updated.isPinned = present.isPinned
             updated.level = max(updated.level, present.level)
             try session.update(updated)
+            try seams.alongside(session)
             return updated
         }
         return BackupEntry(updated, isPresent: isPresent(updated))
@@ -60,7 +61,10 @@ extension BackupService {
             at: begun, backup: record.id, isPassed: outcome.isPassed,
             milliseconds: took.seconds * 1000 + took.attoseconds / 1_000_000_000_000_000, report: outcome.report,
             actor: seams.actor)
-        try await control.write { try $0.insert(drill) }
+        try await control.write { [seams] session in
+            try session.insert(drill)
+            try seams.alongside(session)
+        }
         return DrillResult(
             backup: drill.backup, isPassed: drill.isPassed, milliseconds: drill.milliseconds, report: drill.report)
     }

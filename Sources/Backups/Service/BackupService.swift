@@ -52,10 +52,11 @@ package struct BackupService: Sendable {
     ///
     /// - Throws: ``ControlStoreError`` with `callerNotFound`.
     package func pin(_ id: Int64, _ isPinned: Bool = true) async throws -> BackupEntry {
-        let record = try await control.write { session in
+        let record = try await control.write { [seams] session in
             var record = try session.backup(id)
             record.isPinned = isPinned
             try session.update(record)
+            try seams.alongside(session)
             return record
         }
         return BackupEntry(record, isPresent: isPresent(record))
@@ -69,6 +70,15 @@ package struct BackupService: Sendable {
             DrillResult(
                 backup: $0.backup, isPassed: $0.isPassed, milliseconds: $0.milliseconds, report: $0.report)
         }
+    }
+
+    /// Does something while no backup is made or removed in the folder.
+    ///
+    /// - Throws: ``BackupError`` with `callerPolicyForbids` while one is, or what the body throws.
+    package func holdingFolder<Value>(_ body: () async throws -> Value) async throws -> Value {
+        let lock = try DirectoryLock(taking: declaration.directory)
+        defer { lock.release() }
+        return try await body()
     }
 
     /// What the next backup takes, and what there is.

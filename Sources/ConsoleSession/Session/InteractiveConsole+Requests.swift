@@ -64,8 +64,8 @@ extension InteractiveConsole {
     ///
     /// - Returns: False where the person leaves.
     private func stop(_ times: Int) -> Bool {
+        // What comes behind it was typed after it, another Ctrl-C perhaps.
         typedAhead = []
-        device.dropInput()
         switch times {
         case 1:
             say(progress.run.map { "^C  leaving run \($0), which goes on" } ?? "^C  asking it to end", .warning)
@@ -140,11 +140,10 @@ extension InteractiveConsole {
         typedAhead = []
         pendingKeys = []
         device.dropInput()
-        var asking = LineEditor(prompt: LineEditor.Prompt("\(question.text.escapedForTerminal): "), style: editor.style)
-        if question.text.terminalWidth + 20 > device.size.columns {
-            write(question.text.escapedLines + "\n")
-            asking.prompt.text = "> "
-        }
+        var lines = question.text.split(separator: "\n").map(\.escapedForTerminal)
+        let last = (lines.last?.terminalWidth ?? 0) + 20 > device.size.columns ? nil : lines.popLast()
+        if !lines.isEmpty { write(lines.joined(separator: "\n") + "\n") }
+        var asking = LineEditor(prompt: LineEditor.Prompt(last.map { "\($0): " } ?? "> "), style: editor.style)
         var typed = SecretInput()
         var shown = EditorScreen()
         defer { device.write(shown.leave()) }

@@ -148,7 +148,9 @@ package final class AuditOutcome: Sendable {
 
     /// Ends the call as carried out, unless its effect has said so already.
     func finish() async throws {
-        if let head = recorded.withLock({ $0 }) { return try await log.context.memory.remember(audit: head) }
+        // What was recorded in a transaction that did not commit after all is not in the log.
+        let isKnown = try await log.context.control.read { [intent] in try $0.hasOutcome(of: intent) }
+        if isKnown, let head = recorded.withLock({ $0 }) { return try await log.context.memory.remember(audit: head) }
         _ = try await log.append(log.outcome(of: template, .done, seen.withLock { $0 }), checked: false)
     }
 

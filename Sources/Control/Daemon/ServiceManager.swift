@@ -1,3 +1,4 @@
+internal import CProcess
 internal import Foundation
 
 /// Tells the service manager (systemd) how the daemon is; does nothing where there is none.
@@ -24,9 +25,7 @@ package struct ServiceManager: Sendable {
 
     /// Says that the daemon reads its configuration again, which ends with ``becameReady(_:)``.
     package func isReloading() {
-        var now = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &now)
-        send("RELOADING=1\nMONOTONIC_USEC=\(now.tv_sec * 1_000_000 + now.tv_nsec / 1000)")
+        send("RELOADING=1\nMONOTONIC_USEC=\(kt_monotonic_nanoseconds() / 1000)")
     }
 
     /// Says what the daemon does.

@@ -17,6 +17,16 @@ extension API {
                 "columns.list", "List the declared columns", example: "columns.list()", result: "a list of columns",
                 role: .viewer, takesConfiguration: true, handler: list),
             Entry(
+                "columns.discover", "Look for ciphertext in columns that nobody declared",
+                details: """
+                    Every text and binary column is looked through, whatever it is called. Good only where nothing was found; \
+                    what is found under no key of ours keeps keys from being destroyed as well.
+                    """,
+                example: "columns.discover().findings",
+                parameters: [.optional("keyring", .keyring, "whose keys are tried; default: all")],
+                result: "findings with counts and a suggested declaration, and the tables that were not read",
+                errors: ["keyNotUnwrapped"], role: .viewer, takesConfiguration: true, handler: discover),
+            Entry(
                 "columns.seal", "Seal one value, for an application",
                 example: "columns.seal(\"data_source.password\", secret, \"42\")",
                 parameters: [
@@ -66,6 +76,16 @@ extension API {
         }
         let headers = ["column", "keyring", "context", "key", "where", "fenced", "declared"]
         return Answer(.array(value), [.table(nil, headers, rows: rows)])
+    }
+
+    private static func discover(_ call: Invocation) async throws -> Answer {
+        let name = try call.arguments.text("keyring").map { try Name($0) }
+        let engine = try await call.engine()
+        guard let discovery = try await engine.discover(keysOf: name, interrupt: call.scope.interrupt) else {
+            throw ControlError(.callerInterrupted, "the search was interrupted", hint: "Nothing was changed.")
+        }
+        let records = try await call.instance.context.control.read { try $0.keyrings() }
+        return try Discovered(discovery, records).answer()
     }
 
     private static func open(_ call: Invocation) async throws -> Answer {

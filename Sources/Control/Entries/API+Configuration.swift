@@ -79,7 +79,8 @@ extension API {
         let calls = call.service.api.grantable(by: configuration)
         let grant = GrantRecord(
             configurationHash: configuration.hash, calls: calls, actor: call.actor, at: call.instance.context.now())
-        call.outcome?.note("hash \(configuration.hash), granted \(calls.joined(separator: ", "))")
+        let granted = calls.isEmpty ? "nothing" : calls.joined(separator: ", ")
+        call.outcome?.note("hash \(configuration.hash), granted \(granted)")
         try await call.engine().apply(configuration) { session in
             try session.record(grant)
             try call.alongside(session)

@@ -205,7 +205,7 @@ struct RotationSubject: Sendable {
         }
         var proposal = Proposal(question, byTyping: plan.keyring, hash: plan.hash)
         proposal.warnings = plan.warnings
-        proposal.review = Answer(.null, plan.blocks)
+        proposal.review = Answer(.null, plan.blocks(withWarnings: false))
         proposal.isPossible = plan.refusals.isEmpty
         proposal.subject = self
         return proposal

@@ -21,7 +21,10 @@ extension Plan {
     }
 
     /// The plan for people.
-    var blocks: [Answer.Block] {
+    var blocks: [Answer.Block] { blocks(withWarnings: true) }
+
+    /// The plan for people; without its warnings for whoever was shown them already.
+    func blocks(withWarnings: Bool) -> [Answer.Block] {
         let room = diskBytesFree.map { Readable.bytes($0) } ?? "unknown"
         var blocks: [Answer.Block] = [
             .fields([
@@ -38,7 +41,7 @@ extension Plan {
                 ],
                 rows: columns.map(Self.row)),
         ]
-        if !warnings.isEmpty { blocks.append(.lines(warnings.map { "warning: \($0)" })) }
+        if withWarnings, !warnings.isEmpty { blocks.append(.lines(warnings.map { "warning: \($0)" })) }
         let doubtful = columns.flatMap { plan in
             plan.quarantined.map { "  \(plan.column) row \($0.row): \($0.reason)" }
         }

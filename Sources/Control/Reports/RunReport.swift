@@ -115,6 +115,8 @@ private struct RunDetail: Encodable {
     let progress: [Progress]
     let quarantined: [Quarantined]
     let quarantineCount: Int64
+    /// In an emergency, about the rows that may still lie under the leaked key; nil until they are counted.
+    let exposed: Int64?
     let rowsWritten: Int64
     let rowsMissed: Int64
     let proof: ProofStatement?
@@ -135,7 +137,8 @@ extension RunHistory {
             hooks: hooks.map(RunDetail.Hook.init), progress: progress.map(detail),
             quarantined: quarantined.map {
                 .init(column: name($0.columnID), row: $0.key.description, reason: $0.reason)
-            }, quarantineCount: quarantineCount, rowsWritten: progress.reduce(0) { $0 + $1.counts.written },
+            }, quarantineCount: quarantineCount, exposed: exposed,
+            rowsWritten: progress.reduce(0) { $0 + $1.counts.written },
             rowsMissed: progress.reduce(0) { $0 + $1.counts.missed }, proof: statement, signature: signed?.signature,
             signer: signed?.signer
         )
@@ -159,6 +162,7 @@ extension RunHistory {
                 numbers: ["rows", "rewritten", "missed", "unchanged", "quarantined", "bytes"],
                 rows: progress.sorted { ($0.phase, $0.columnID) < ($1.phase, $1.columnID) }.map(row)),
         ]
+        if !exposure.isEmpty { blocks.insert(.lines(exposure), at: 1) }
         if !hooks.isEmpty { blocks += hookBlocks }
         if quarantineCount > 0 {
             let rows = quarantined.prefix(20).map { [name($0.columnID), $0.key.description, $0.reason] }
@@ -167,6 +171,22 @@ extension RunHistory {
         }
         if let statement, let signed { blocks.append(.lines(proof(statement, signed))) }
         return blocks
+    }
+
+    /// Rows that may still lie under the leaked key: those that the rewriting has not come to.
+    private var exposed: Int64? {
+        guard run.urgency == .emergency else { return nil }
+        if run.phase > .reencrypt { return 0 }
+        let passes = progress.filter { $0.phase == .reencrypt }
+        guard !passes.isEmpty else { return nil }
+        return passes.reduce(0) { $0 + ($1.isDone ? 0 : max(0, $1.expectedRows - $1.counts.read)) }
+    }
+
+    /// How far an emergency has come, in words.
+    private var exposure: [String] {
+        guard run.urgency == .emergency, run.state.isOpen else { return [] }
+        guard let exposed else { return ["every row is still exposed"] }
+        return ["about \(Readable.count(exposed)) rows still exposed"]
     }
 
     /// The attempts, and what each printed.
@@ -179,7 +199,8 @@ extension RunHistory {
         }
         var blocks: [Answer.Block] = [.table("hooks", ["at", "stage", "hook", "state", "message"], rows: rows)]
         for attempt in hooks where !attempt.output.isEmpty {
-            let lines = attempt.output.split(separator: "\n", omittingEmptySubsequences: false).map { "  \($0)" }
+            var lines = attempt.output.split(separator: "\n", omittingEmptySubsequences: false).map { "  \($0)" }
+            if attempt.output.hasSuffix("\n") { lines.removeLast() }
             blocks.append(.lines(["output of \(attempt.hook.stage.rawValue) (\(attempt.hook.place))"] + lines))
         }
         return blocks

@@ -34,7 +34,7 @@ package struct HostileSuite: Sendable {
         package var pings: Int
         /// The slowest of these answers.
         package var slowestPing: Duration
-        /// What this process held at its start and at its end, in bytes.
+        /// What the process that hosts the sessions held at the start and at the end, in bytes.
         package var memory: (before: Int64, after: Int64)
 
         /// How many cases ended so.
@@ -43,6 +43,7 @@ package struct HostileSuite: Sendable {
 
     private let open: @Sendable () async throws -> any ControlChannel
     private let function: String?
+    private let host: Int32
     private let limit: Duration
     private let allowance: Duration
 
@@ -51,14 +52,16 @@ package struct HostileSuite: Sendable {
     /// - Parameters:
     ///   - open: Opens a session.
     ///   - function: A function of the host that changes nothing; nil skips the cases that need one.
+    ///   - host: The process that hosts the sessions, whose memory is measured; nil for this one.
     ///   - limit: What each script may take.
     ///   - allowance: What a script may take beyond its limit before the case has failed.
     package init(
-        open: @escaping @Sendable () async throws -> any ControlChannel, function: String?,
+        open: @escaping @Sendable () async throws -> any ControlChannel, function: String?, host: Int32? = nil,
         limit: Duration = .seconds(1), allowance: Duration = .milliseconds(250)
     ) {
         self.open = open
         self.function = function
+        self.host = host ?? getpid()
         self.limit = limit
         self.allowance = allowance
     }
@@ -82,7 +85,7 @@ package struct HostileSuite: Sendable {
         defer { pinging.cancel() }
         // Once before measuring, so that what is made once is not counted.
         _ = try await result(of: HostileCase.all[0])
-        var report = Report(results: [], pings: 0, slowestPing: .zero, memory: (Self.residentBytes, 0))
+        var report = Report(results: [], pings: 0, slowestPing: .zero, memory: (residentBytes, 0))
         for hostile in HostileCase.all + hostCases {
             let result = try await result(of: hostile)
             report.results.append(result)
@@ -92,7 +95,7 @@ package struct HostileSuite: Sendable {
             report.results.append(result)
             told(result)
         }
-        report.memory.after = Self.residentBytes
+        report.memory.after = residentBytes
         (report.pings, report.slowestPing) = pings.sum
         await bystander.close()
         return report
@@ -198,9 +201,9 @@ package struct HostileSuite: Sendable {
         }
     }
 
-    /// The memory that this process holds.
-    private static var residentBytes: Int64 {
-        let text = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+    /// The memory that the host of the sessions holds; 0 where it cannot be looked up.
+    private var residentBytes: Int64 {
+        let text = (try? String(contentsOfFile: "/proc/\(host)/status", encoding: .utf8)) ?? ""
         let line = text.split(separator: "\n").first { $0.hasPrefix("VmRSS:") }
         return (line?.split(separator: " ").dropFirst().first.flatMap { Int64($0) } ?? 0) << 10
     }

@@ -110,7 +110,8 @@ package actor InstanceService: ControlService {
     /// - Throws: Whatever stands in the way.
     func instance(_ configuration: Configuration? = nil, beginsJournal: Bool = false) async throws -> Instance {
         if let opened { return opened }
-        if let opening { return try await opening.value }
+        // Whoever waits for another's opening gets the hooks as well.
+        if let opening { return withHooks(try await opening.value) }
         let task = Task { [source] in
             let read = if let configuration { configuration } else { try await source.configuration() }
             return try await source.open(read, beginsJournal: beginsJournal)

@@ -123,6 +123,7 @@ extension ControlSession {
     /// What the scheduler is told of each keyring.
     ///
     /// - Parameter countingRows: Whether rows are told, as the latest run found them.
+    /// - Returns: The facts by keyring; none of a keyring without an active key.
     /// - Throws: `StorageError` or `ControlStoreError`.
     func keyFacts(countingRows: Bool = false) throws -> [Name: KeyFacts] {
         var facts: [Name: KeyFacts] = [:]

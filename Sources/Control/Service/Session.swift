@@ -13,6 +13,7 @@ actor Session: ControlChannel {
     private let hello: SessionHello
     private var scope: CallScope?
     private var runner: (any ScriptRunner)?
+    private let seen = SeenAnswers()
 
     init(_ service: InstanceService, peer: Peer, hello: SessionHello) {
         self.service = service
@@ -66,8 +67,8 @@ actor Session: ControlChannel {
         let runner = self.runner ?? scripts.makeSession()
         self.runner = runner
         let dispatch = Dispatch(service, peer, hello, client, scope)
-        let host = SessionHost(dispatch: dispatch, confirmation: script.confirmation, client: client)
-        return try await runner.run(script, api: service.api, host: host)
+        let host = SessionHost(dispatch: dispatch, confirmation: script.confirmation, client: client, seen: seen)
+        return seen.recalled(try await runner.run(script, api: service.api, host: host))
     }
 }
 
@@ -87,7 +88,7 @@ extension InstanceService {
         _ way: Peer.Way, name: String, client: any ControlClient, scope: CallScope
     ) async throws -> any ScriptHost {
         let dispatch = try await grantedDispatch(way, name: name, client: client, scope: scope)
-        return SessionHost(dispatch: dispatch, confirmation: .given, client: client)
+        return SessionHost(dispatch: dispatch, confirmation: .given, client: client, seen: SeenAnswers())
     }
 
     /// What takes single calls of a hook or a schedule, under the same grant.
@@ -107,11 +108,14 @@ struct SessionHost: ScriptHost {
     let dispatch: Dispatch
     let confirmation: Confirmation
     let client: any ControlClient
+    let seen: SeenAnswers
 
     func call(_ name: String, _ arguments: [FrameValue]) async throws -> FrameValue {
         if name == "secret.prompt" { return try await prompt(arguments) }
         do {
-            return try await dispatch.perform(Call(name, arguments, confirmation: confirmation)).value
+            let answer = try await dispatch.perform(Call(name, arguments, confirmation: confirmation))
+            seen.note(answer)
+            return answer.value
         } catch {
             throw ControlError(wrapping: error)
         }

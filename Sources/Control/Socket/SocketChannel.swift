@@ -10,6 +10,8 @@ internal import KeyModel
 package actor SocketChannel: ControlChannel {
     private let connection: SocketConnection
     private let place: String
+    /// The daemon's process; nil where the kernel does not say.
+    package let process: Int32?
     private var pending: [Int64: Pending] = [:]
     private var lastID: Int64 = 0
     private var hasSaidHello = false
@@ -58,12 +60,13 @@ package actor SocketChannel: ControlChannel {
             _ = Glibc.close(socket)
             throw error
         }
+        let process = PeerLookup.Credentials(of: socket)?.pid
         let connection: SocketConnection
         do { connection = try SocketConnection(socket, on: loop) } catch {
             loop.stop()
             throw error
         }
-        let channel = SocketChannel(connection, at: path.path)
+        let channel = SocketChannel(connection, to: process, at: path.path)
         Task {
             await channel.read()
             loop.stop()
@@ -72,8 +75,9 @@ package actor SocketChannel: ControlChannel {
         return channel
     }
 
-    private init(_ connection: SocketConnection, at place: String) {
+    private init(_ connection: SocketConnection, to process: Int32?, at place: String) {
         self.connection = connection
+        self.process = process
         self.place = place
     }
 

@@ -27,6 +27,7 @@ actor SocketSession {
     private var isCancelling = false
     private var isKilling = false
     private var isStopping = false
+    private var isGreeting = false
     private var droppedEvents = 0
 
     /// Serves a connection that was just made.
@@ -129,7 +130,7 @@ actor SocketSession {
     ) throws(ControlError) {
         switch message {
         case .hello: throw wireError("a second hello")
-        case .request(let id, .ping, _): send(.answer(id: id, Answer(.null)))
+        case .request(let id, .ping, _): greet(id, channel, in: &group)
         case .request(let id, let request, let count): try begin(id, request, count, channel, in: &group)
         case .answer(let question, let text): questions.removeValue(forKey: question)?.resume(returning: text)
         case .cancel(let id): if id == current { cancel(channel, in: &group) }
@@ -139,6 +140,19 @@ actor SocketSession {
     }
 
     // MARK: Requests
+
+    /// Answers a ping: at once, and where nothing else goes on with what a prompt says.
+    private func greet(_ id: Int64, _ channel: any ControlChannel, in group: inout DiscardingTaskGroup) {
+        guard current == nil, !isGreeting, !isStopping else { return send(.answer(id: id, Answer(.null))) }
+        isGreeting = true
+        group.addTask { await self.greet(id, channel) }
+    }
+
+    private func greet(_ id: Int64, _ channel: any ControlChannel) async {
+        let greeting = try? await channel.perform(.ping, for: RequestClient(session: self, id: id))
+        isGreeting = false
+        send(.answer(id: id, greeting ?? Answer(.null)))
+    }
 
     private func begin(
         _ id: Int64, _ request: ControlRequest, _ descriptorCount: Int, _ channel: any ControlChannel,

@@ -31,14 +31,12 @@ package struct Configuration: Hashable, Sendable {
     package var hooks: [HookDeclaration] = []
     /// The schedules, in the order in which they were declared.
     package var schedules: [ScheduleDeclaration] = []
-    /// What was declared but does nothing yet, in words: `schedule "quarterly"`.
-    package var inactive: [String]
 
     /// Makes a configuration.
     package init(
         file: String, hash: String, database: DatabaseLocation, keyrings: [KeyringDeclaration] = [],
         columns: [ColumnDeclaration] = [], providers: [ProviderDeclaration] = [],
-        backup: BackupDeclaration? = nil, inactive: [String] = []
+        backup: BackupDeclaration? = nil
     ) {
         self.file = file
         self.hash = hash
@@ -47,7 +45,6 @@ package struct Configuration: Hashable, Sendable {
         self.columns = columns
         self.providers = providers
         self.backup = backup
-        self.inactive = inactive
     }
 }
 

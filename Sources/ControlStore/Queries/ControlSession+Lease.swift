@@ -63,6 +63,22 @@ extension ControlSession {
         guard try rows.first?.integer(0) == lease.epoch else { throw leaseLost }
     }
 
+    /// The same, and what somebody wants of a run, in one way to the server and back.
+    ///
+    /// - Throws: As ``checkLease(_:)`` does.
+    package func request(of run: Int64, under lease: Lease) throws -> RunRequest {
+        let rows = try storage.query(
+            """
+            SELECT epoch, (SELECT epoch FROM \(control: "instance")),
+                (SELECT request FROM \(control: "runs") WHERE id = \(run))
+            FROM \(control: "leases") WHERE name = 'engine' \(storage.sharedRowLock)
+            """
+        )
+        if let row = rows.first { try refuse(try row.integer(1), olderThan: lease) }
+        guard let row = rows.first, try row.integer(0) == lease.epoch else { throw leaseLost }
+        return try row.optional(2, SQLRow.text).flatMap(RunRequest.init) ?? .none
+    }
+
     /// Prolongs the lease if it is still ours.
     ///
     /// - Throws: ``ControlStoreError`` with `storeLeaseLost`.

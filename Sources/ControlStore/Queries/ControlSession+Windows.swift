@@ -5,7 +5,7 @@ extension ControlSession {
     ///
     /// - Throws: ``StorageError``.
     package func save(_ mark: WindowMark, run: Int64) throws {
-        try storage.execute(
+        try storage.postpone(
             """
             INSERT INTO \(control: "run_windows") (run_id, column_id, phase, number, batches_done, rows_written, rows_missed,
                 bytes_written)

@@ -50,6 +50,14 @@ package final class LocalProvider: KeyProvider {
         return extended.newest
     }
 
+    /// Drops generations for good, but never the newest; it is on the disk when the call returns.
+    ///
+    /// - Throws: `ProviderError`, see ``RootKeyFile/drop(_:)``.
+    package func drop(_ numbers: Set<UInt32>) throws(ProviderError) {
+        let shortened = try file.drop(numbers)
+        root.withLock { $0 = shortened }
+    }
+
     /// Says that this is the built-in provider.
     package func info() async throws(ProviderError) -> ProviderInfo { ProviderInfo(kind: "local", version: "1") }
 

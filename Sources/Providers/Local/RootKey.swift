@@ -51,6 +51,12 @@ package struct RootKey: Sendable {
         return RootKey(generations: generations + [next], newest: next)
     }
 
+    /// This root key without some of its generations; the newest always stays.
+    func dropping(_ numbers: Set<UInt32>) -> RootKey {
+        let kept = generations.filter { $0.number == newest.number || !numbers.contains($0.number) }
+        return RootKey(generations: kept, newest: newest)
+    }
+
     /// A root key of one generation, drawn now.
     ///
     /// - Throws: `ProviderError` with `providerUnavailable` where the system gives no random bytes.

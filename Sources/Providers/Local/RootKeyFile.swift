@@ -9,7 +9,7 @@ package import PluginKit
 
 /// The file that holds the generations of the built-in root key.
 ///
-/// Generations are only ever added. Its owner must be the user that Keyturn runs as, or root, and nobody else may read it.
+/// A generation is dropped only once nothing needs it any more. Its owner must be the user that Keyturn runs as, or root, and nobody else may read it.
 package struct RootKeyFile: Sendable {
     /// Where it stands.
     package let path: String
@@ -36,6 +36,17 @@ package struct RootKeyFile: Sendable {
         var file = try attempt("extend") { () throws(SystemError) in try NewFile(for: path) }
         let key = try read().appendingGeneration(at: time)
         try fill(&file, with: key, doing: "extend", replacing: true)
+        return key
+    }
+
+    /// Drops generations, but never the newest; durable when the call returns.
+    ///
+    /// - Throws: `ProviderError` as ``read()`` does, or `providerUnavailable` where it cannot be written; the file is as
+    ///   before then.
+    package func drop(_ numbers: Set<UInt32>) throws(ProviderError) -> RootKey {
+        var file = try attempt("shorten") { () throws(SystemError) in try NewFile(for: path) }
+        let key = try read().dropping(numbers)
+        try fill(&file, with: key, doing: "shorten", replacing: true)
         return key
     }
 

@@ -80,7 +80,9 @@ extension RotationEngine {
     ///
     /// - Returns: What was recorded: `refused`, or `waiting` for a second person or the delay.
     /// - Throws: ``RotationError`` with `callerRequestInvalid` without a reason, or as ``destructionReport(_:)``.
-    package func requestDestruction(_ request: DestructionRequest) async throws -> DestructionEntry {
+    package func requestDestruction(
+        _ request: DestructionRequest, alongside: @escaping @Sendable (ControlSession) throws -> Void = { _ in }
+    ) async throws -> DestructionEntry {
         try await requireCurrent()
         guard request.reason.contains(where: { !$0.isWhitespace }) else {
             throw RotationError(.callerRequestInvalid, "a destruction needs a reason, for the records")
@@ -102,7 +104,9 @@ extension RotationEngine {
                     requestedAt: now, requestedBy: actor, reason: request.reason, dueAt: now.advanced(by: delay),
                     finishedAt: report.obstacles.isEmpty ? nil : now, report: text)
             }
-            return (record, try session.raiseEpoch())
+            let epoch = try session.raiseEpoch()
+            try alongside(session)
+            return (record, epoch)
         }
         try await context.memory.remember(epoch: epoch)
         return try DestructionEntry(record)
@@ -111,9 +115,11 @@ extension RotationEngine {
     /// Approves a destruction as a second person.
     ///
     /// - Throws: ``RotationError`` with `callerPolicyForbids` for whoever asked for it, or `callerRunState`.
-    package func approveDestruction(_ id: Int64) async throws -> DestructionEntry {
+    package func approveDestruction(
+        _ id: Int64, alongside: @escaping @Sendable (ControlSession) throws -> Void = { _ in }
+    ) async throws -> DestructionEntry {
         try await requireCurrent()
-        return try await change(id) { [actor = context.actor] record in
+        return try await change(id, alongside) { [actor = context.actor] record in
             guard record.requestedBy != actor else {
                 throw RotationError(
                     .callerPolicyForbids, "destruction \(id) was asked for by \(actor), who cannot approve it too",
@@ -126,9 +132,11 @@ extension RotationEngine {
     /// Calls a destruction off; possible until the moment it is carried out.
     ///
     /// - Throws: ``RotationError`` with `callerRunState` where it no longer waits.
-    package func cancelDestruction(_ id: Int64) async throws -> DestructionEntry {
+    package func cancelDestruction(
+        _ id: Int64, alongside: @escaping @Sendable (ControlSession) throws -> Void = { _ in }
+    ) async throws -> DestructionEntry {
         let now = context.now()
-        return try await change(id) { record in
+        return try await change(id, alongside) { record in
             record.state = .cancelled
             record.finishedAt = now
         }
@@ -139,7 +147,10 @@ extension RotationEngine {
     /// A call after a crash goes on where that one stopped.
     ///
     /// - Throws: ``RotationError`` with `callerPolicyForbids` while a condition does not hold or nobody has agreed yet.
-    package func destroy(_ id: Int64, backup: BackupDeclaration?) async throws -> DestructionEntry {
+    package func destroy(
+        _ id: Int64, backup: BackupDeclaration?,
+        alongside: @escaping @Sendable (ControlSession) throws -> Void = { _ in }
+    ) async throws -> DestructionEntry {
         try await requireCurrent()
         let record = try await context.control.read { try $0.destruction(id) }
         guard record.state == .waiting || record.state == .destroying else { throw Self.isOver(record) }
@@ -150,7 +161,7 @@ extension RotationEngine {
                 accepted: asked.accepted)
             let report = try await look(request).report
             try Self.require(report, of: record, at: context.now())
-            try await erase(record, report, backup)
+            try await erase(record, report, alongside)
         }
         let epoch = try await context.control.read { try $0.instance()?.epoch ?? 0 }
         for key in record.keys { try await context.memory.remember(epoch: epoch, destroyed: key) }
@@ -215,7 +226,8 @@ extension RotationEngine {
 
     /// Erases in one transaction, in which everything that can have changed since the scan is looked at once more.
     private func erase(
-        _ record: DestructionRecord, _ report: DestructionReport, _ backup: BackupDeclaration?
+        _ record: DestructionRecord, _ report: DestructionReport,
+        _ alongside: @escaping @Sendable (ControlSession) throws -> Void
     ) async throws {
         let now = context.now()
         let node = await context.memory.entry.node
@@ -246,6 +258,7 @@ extension RotationEngine {
             present.report = text
             try session.update(present)
             _ = try session.raiseEpoch()
+            try alongside(session)
         }
     }
 
@@ -263,13 +276,15 @@ extension RotationEngine {
     }
 
     private func change(
-        _ id: Int64, _ body: @escaping @Sendable (inout DestructionRecord) throws -> Void
+        _ id: Int64, _ alongside: @escaping @Sendable (ControlSession) throws -> Void,
+        _ body: @escaping @Sendable (inout DestructionRecord) throws -> Void
     ) async throws -> DestructionEntry {
         let record = try await context.control.write { session in
             var record = try session.destruction(id)
             guard record.state == .waiting else { throw Self.isOver(record) }
             try body(&record)
             try session.update(record)
+            try alongside(session)
             return record
         }
         return try DestructionEntry(record)

@@ -28,18 +28,20 @@ extension RotationEngine {
         alongside: @escaping @Sendable (ControlSession) throws -> Void = { _ in }
     ) async throws -> [KeyID] {
         try await requireCurrent()
-        let parts = Self.split(text, by: form)
+        var taken = try await context.control.read { try $0.keyIDs() }
+        var random = SystemRandomNumberGenerator()
+        let parts = Self.split(text, by: form) {
+            let id = KeyID.random(avoiding: taken, using: &random)
+            taken.insert(id)
+            return id
+        }
         let record = try await context.control.read { try $0.keyring(keyring) }
         try refuseImport(into: record, core: core, count: parts.count)
         let type = try context.cores.core(record.keyring.core)
-        var taken = try await context.control.read { try $0.keyIDs() }
-        var random = SystemRandomNumberGenerator()
         var keys: [KeyMaterial] = []
         for part in parts {
-            let id = KeyID.random(avoiding: taken, using: &random)
-            taken.insert(id)
             let secret = try part.withSecret { try type.importMaterial($0, options: record.options) }
-            let material = KeyMaterial(id: id, secret: secret)
+            let material = KeyMaterial(id: part.id, secret: secret)
             // One key under two ids would be the older and the newer one at once.
             if !keys.contains(where: { $0.holdsTheSame(as: material) }) { keys.append(material) }
         }
@@ -158,14 +160,16 @@ extension RotationEngine {
         }
     }
 
-    private static func split(_ text: borrowing SecretBytes, by form: KeyListForm) -> [KeyMaterial] {
-        let placeholder = KeyID(1)
-        return text.withExposedBytes { bytes in
+    /// The keys of a text as they stand there, each under an id of its own.
+    private static func split(
+        _ text: borrowing SecretBytes, by form: KeyListForm, numbering next: () -> KeyID
+    ) -> [KeyMaterial] {
+        text.withExposedBytes { bytes in
             bytes.split(separator: form.separator).compactMap { part in
                 let trimmed = part.drop(while: Self.isBlank).reversed().drop(while: Self.isBlank)
-                guard !trimmed.isEmpty, let placeholder else { return nil }
+                guard !trimmed.isEmpty else { return nil }
                 return KeyMaterial(
-                    id: placeholder,
+                    id: next(),
                     secret: SecretBytes(count: trimmed.count) { room in
                         for (index, byte) in trimmed.reversed().enumerated() { room[index] = byte }
                     })

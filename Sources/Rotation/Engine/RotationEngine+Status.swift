@@ -111,6 +111,10 @@ extension RotationEngine {
         let undeclared = columns.filter { !$0.isDeclared }.map {
             "column \"\($0.declaration.path)\" is no longer declared"
         }
+        let (exposures, drill) = try await context.control.read { [censuses] session in
+            (try Self.exposures(of: records, censuses, in: session), try Self.lastDrill(in: session))
+        }
+        problems += exposures.problems + drill.problems
         let escrow = instance.escrowedAt == nil ? ["root.key was never exported for safe-keeping"] : []
         return Status(
             instance: instance.id, database: context.engine.description, namespace: instance.namespace,
@@ -119,8 +123,47 @@ extension RotationEngine {
             openRun: openRun.map {
                 "run \($0.id): \($0.kind.rawValue) \"\($0.keyring)\", \($0.phase.rawValue), \($0.state.rawValue)"
             },
-            lease: holder, problems: problems, notes: unretired + undeclared + escrow
+            lease: holder, problems: problems, notes: unretired + undeclared + exposures.notes + drill.notes + escrow
         )
+    }
+
+    /// What the keys that are known to others still open: values, and backups.
+    private static func exposures(
+        of records: [KeyringRecord], _ censuses: [Census], in session: ControlSession
+    ) throws -> (problems: [String], notes: [String]) {
+        let backups = try session.backups(includingDoomed: true)
+        var (problems, notes): ([String], [String]) = ([], [])
+        for record in records {
+            for version in record.keyring.versions where version.state == .compromised {
+                let census = censuses.first { $0.keyring == record.keyring.name.description }
+                let key = version.id.description
+                let values = census.map { census in
+                    census.columns.reduce(0) { $0 + ($1.old[key] ?? 0) + ($1.outside.oldKeys?[key] ?? 0) }
+                }
+                let opened = backups.filter { $0.dataKeys.contains(version.id) }.map(\.id).sorted()
+                let count = values.map { "\($0) values lie under it still" } ?? "values were not counted"
+                let held =
+                    opened.isEmpty
+                    ? "no backup needs it; destroy it"
+                    : "backup \(opened.map(String.init).joined(separator: ", ")) opens with it; make new ones, remove those, "
+                        + "then destroy it"
+                let text = "key \(key) of \"\(record.keyring.name)\" is compromised: \(count); \(held)"
+                if opened.isEmpty, values ?? 0 == 0 { notes.append(text) } else { problems.append(text) }
+            }
+        }
+        return (problems, notes)
+    }
+
+    /// What the last restore drill came to; nothing where there are no backups.
+    private static func lastDrill(in session: ControlSession) throws -> (problems: [String], notes: [String]) {
+        guard try !session.backups().isEmpty else { return ([], []) }
+        guard let drill = try session.drills().first else {
+            return ([], ["no backup was ever restored in a drill: keyturn backup drill"])
+        }
+        guard drill.isPassed else {
+            return (["the last drill failed, of backup \(drill.backup) at \(drill.at): \(drill.report)"], [])
+        }
+        return ([], ["the last drill passed, of backup \(drill.backup) at \(drill.at)"])
     }
 
     private func ring(_ record: KeyringRecord, _ census: Census?) async throws -> Status.Ring {

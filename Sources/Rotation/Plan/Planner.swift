@@ -263,7 +263,7 @@ struct Planner: Sendable {
         }
         if record.keyring.policy.backup == .required, request.urgency == .routine {
             warnings.append(
-                "the run waits before its first change until a verified backup of it is made (\"keyturn backup create --run N\")"
+                "no key is made until a verified backup of the run is there: from a hook, or \"keyturn backup create --run N\""
             )
         }
         if record.keyring.policy.backup == .optional { warnings.append("no backup is made: the policy says optional") }

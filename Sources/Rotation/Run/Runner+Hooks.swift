@@ -37,6 +37,18 @@ extension Runner {
         return nil
     }
 
+    /// Refuses to wait for a backup that the hooks were to make; where there are none, a person makes it.
+    ///
+    /// - Throws: ``RotationError`` with `callerHookFailed` where there is a hook before the run.
+    func refuseHooksWithoutBackup(_ run: RunRecord) throws {
+        guard let hook = context.hooks?.hooks.first(where: { $0.stage == .before }) else { return }
+        throw RotationError(
+            .callerHookFailed,
+            "hook \"before\" (\(hook.place)) left no verified backup of run \(run.id), which keyring "
+                + "\"\(run.keyring)\" demands",
+            hint: "Nothing was changed and no key was made; have it call backups.create{run = run.id}, start again.")
+    }
+
     /// Performs the hooks after the work; the run is done whatever becomes of them.
     func performHooksAfter(_ run: RunRecord) async throws -> RunMachine.Event {
         var failures: [String] = []
@@ -61,7 +73,9 @@ extension Runner {
     /// Performs the hooks for the end of a run, however it ended.
     func performLastHooks(of run: RunRecord, _ machine: inout RunMachine) async throws {
         guard !machine.state.isOpen, run.state.isOpen else { return }
-        for hook in try await hooksLeft(.always, of: run) { try await performLast(hook, of: run, &machine) }
+        var ending = run
+        ending.phase = machine.phase
+        for hook in try await hooksLeft(.always, of: run) { try await performLast(hook, of: ending, &machine) }
     }
 
     private func performLast(_ hook: HookDeclaration, of run: RunRecord, _ machine: inout RunMachine) async throws {

@@ -50,7 +50,8 @@ struct Runner: Sendable {
                 context.reached(.runFinished)
                 return run
             }
-            try await record(machine, in: &run)
+            // That it has ended is recorded with what becomes of its last hooks.
+            if action != .end, action != .discardAndEnd { try await record(machine, in: &run) }
         }
     }
 
@@ -83,7 +84,9 @@ struct Runner: Sendable {
         case .planned: return .phaseDone
         case .before:
             if let event = try await performHooks(.before, of: run) { return event }
-            return try await hasBackup(run) ? .phaseDone : .backupMissing
+            if try await hasBackup(run) { return .phaseDone }
+            try refuseHooksWithoutBackup(run)
+            return .backupMissing
         case .after: return try await performHooksAfter(run)
         case .done: return .phaseDone
         case .preflight: return try await preflight(run)

@@ -85,14 +85,14 @@ struct WindowWriter: Sendable {
             return try await persistent {
                 let held = try await pass.lease.current()
                 return try await context.control.write { [pass, lockedRows, now = context.now()] session in
-                    try session.checkLease(held)
+                    let request = try session.request(of: pass.run, under: held)
                     let hits = try session.storage.swap(batch.swaps, in: pass.cipher.target, lockedRows)
                     try session.quarantine(batch.quarantined(column: mark.columnID, at: now), run: pass.run)
                     var moved = mark
                     moved.account(for: batch.swaps, hits: hits)
                     try session.save(moved, run: pass.run)
                     let missed = zip(batch.swaps, hits).filter { !$0.1 }.map(\.0.key)
-                    return (moved, missed, try session.request(of: pass.run))
+                    return (moved, missed, request)
                 }
             }
         } catch let error as StorageError where error.code == .storeRowLocked {

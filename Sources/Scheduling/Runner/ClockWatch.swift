@@ -36,6 +36,7 @@ package struct ClockWatch: Sendable {
     ///   - now: The time.
     ///   - database: What the database's clock said at the same instant; nil for unknown.
     ///   - high: The latest time at which a scheduler of this database worked.
+    /// - Returns: The reason in words.
     package static func objection(to now: Timestamp, database: Timestamp?, high: Timestamp?) -> String? {
         if now < oldestPlausible {
             return "the clock shows \(now), which is before this program was made; nothing is started"

@@ -44,6 +44,7 @@ package protocol OccurrenceActions: Sendable {
     /// - Parameters:
     ///   - request: The occurrence.
     ///   - started: To be called with the run's number as soon as there is a run.
+    /// - Returns: What became of it.
     /// - Throws: What made it fail; another attempt follows.
     func perform(
         _ request: OccurrenceRequest, started: @escaping @Sendable (Int64) async throws -> Void

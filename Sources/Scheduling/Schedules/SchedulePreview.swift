@@ -7,7 +7,7 @@ package struct SchedulePreview: Hashable, Sendable {
     package struct Time: Hashable, Sendable {
         /// The nominal time.
         package let occurrence: Occurrence
-        /// When the window opens in which it starts; the nominal time itself where it lies in one. Nil where none opens.
+        /// When the window opens in which it starts: the nominal time itself where it lies in one, nil where none opens.
         package let opens: Timestamp?
         /// When it starts, after its delay.
         package let starts: Timestamp?

@@ -48,8 +48,7 @@ struct ConfigurationBuilder {
         for command in grouped[.command] ?? [] { try addCommand(command) }
         var configuration = Configuration(
             file: path, hash: hash, database: database, keyrings: keyrings, columns: columns, providers: providers,
-            inactive: [])
-        configuration.backup = try backup(grouped[.backup] ?? [], of: database)
+            backup: try backup(grouped[.backup] ?? [], of: database))
         configuration.roles = roles
         configuration.webhooks = webhooks
         configuration.commands = commands

@@ -1,3 +1,4 @@
+internal import CProcess
 internal import Glibc
 
 /// A running `keyturn-lua` and our end of its socket; ends with its scope, killed and reaped.
@@ -105,12 +106,7 @@ struct WorkerProcess: ~Copyable {
     }
 
     /// The processor time that the worker has used since it began.
-    var processorTime: Duration {
-        var clock = clockid_t()
-        var time = timespec()
-        guard clock_getcpuclockid(pid, &clock) == 0, clock_gettime(clock, &time) == 0 else { return .zero }
-        return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
-    }
+    var processorTime: Duration { .nanoseconds(kt_process_nanoseconds(pid)) }
 
     /// Waits a second for a worker that has closed its end, then kills it.
     consuming func end() -> Ending {

@@ -117,7 +117,7 @@ extension PostgreSQLSession {
         guard let table = try tableRecord(target.path.table) else {
             throw missing("there is no table \(quoted(target.path.table.description))", target)
         }
-        let fingerprint = "\(table.fingerprint) \(table.hidesRows) \(table.isInherited)"
+        let fingerprint = table.wholeFingerprint
         if let known = connection.knownShapes[target], known.fingerprint == fingerprint {
             shapes[target] = known.shape
             return known.shape

@@ -13,6 +13,9 @@ struct TableRecord {
     /// Changes whenever the table, its columns, indexes, triggers or rules do.
     let fingerprint: String
 
+    /// The same with what the role sees of it.
+    var wholeFingerprint: String { "\(fingerprint) \(hidesRows) \(isInherited)" }
+
     /// The table as SQL writes it.
     var sql: String { "\(quotedIdentifier(schema)).\(quotedIdentifier(name))" }
 }
@@ -86,23 +89,35 @@ extension PostgreSQLSession {
         guard !table.name.isEmpty, table.parts.allSatisfy({ $0.utf8.count <= 63 && !$0.utf8.contains(0) }) else {
             return nil
         }
-        let found = try rows(
-            """
-            SELECT c.oid::int8, n.nspname::text, c.relname::text, row_security_active(c.oid),
-                c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid),
-                concat_ws(' ', c.oid, c.xmin, n.xmin,
-                    (SELECT string_agg(concat_ws(':', a.attnum, a.xmin, t.xmin), ',' ORDER BY a.attnum)
-                     FROM pg_attribute AS a LEFT JOIN pg_type AS t ON t.oid = a.atttypid
-                     WHERE a.attrelid = c.oid AND a.attnum > 0),
-                    (SELECT string_agg(concat_ws(':', i.indexrelid, i.xmin), ',' ORDER BY i.indexrelid)
-                     FROM pg_index AS i WHERE i.indrelid = c.oid),
-                    (SELECT string_agg(concat_ws(':', g.oid, g.xmin, g.tgenabled), ',' ORDER BY g.oid)
-                     FROM pg_trigger AS g WHERE g.tgrelid = c.oid), c.relhasrules)
-            FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-            WHERE c.relname = $1::name AND c.relkind IN ('r', 'p')
-                AND CASE $2 WHEN '' THEN pg_table_is_visible(c.oid) ELSE n.nspname = $2::name END
-            """, [.text(table.name), .text(table.schema ?? "")])
-        return try found.first.map { row in
+        return try tableRecord(
+            rows(of: connection.execute(Self.tableText, Self.tableParameters(table), doing: "read", "the catalogue")))
+    }
+
+    /// The statement that looks a table up.
+    static let tableText = """
+        SELECT c.oid::int8, n.nspname::text, c.relname::text, row_security_active(c.oid),
+            c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid),
+            concat_ws(' ', c.oid, c.xmin, n.xmin,
+                (SELECT string_agg(concat_ws(':', a.attnum, a.xmin, t.xmin), ',' ORDER BY a.attnum)
+                 FROM pg_attribute AS a LEFT JOIN pg_type AS t ON t.oid = a.atttypid
+                 WHERE a.attrelid = c.oid AND a.attnum > 0),
+                (SELECT string_agg(concat_ws(':', i.indexrelid, i.xmin), ',' ORDER BY i.indexrelid)
+                 FROM pg_index AS i WHERE i.indrelid = c.oid),
+                (SELECT string_agg(concat_ws(':', g.oid, g.xmin, g.tgenabled), ',' ORDER BY g.oid)
+                 FROM pg_trigger AS g WHERE g.tgrelid = c.oid), c.relhasrules)
+        FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE c.relname = $1::name AND c.relkind IN ('r', 'p')
+            AND CASE $2 WHEN '' THEN pg_table_is_visible(c.oid) ELSE n.nspname = $2::name END
+        """
+
+    /// Its values.
+    static func tableParameters(_ table: TableName) -> [Parameter] {
+        [Parameter(table.name), Parameter(table.schema ?? "")]
+    }
+
+    /// What it finds.
+    func tableRecord(_ found: [SQLRow]) throws -> TableRecord? {
+        try found.first.map { row in
             TableRecord(
                 id: try row.integer(0), schema: try row.text(1), name: try row.text(2),
                 hidesRows: try row.integer(3) != 0, isInherited: try row.integer(4) != 0, fingerprint: try row.text(5))

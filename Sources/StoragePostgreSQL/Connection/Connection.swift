@@ -13,12 +13,16 @@ final class Connection: @unchecked Sendable {
     let queue: DispatchQueue
     let place: ConnectionString
     let settings: SessionSettings
-    private var handle: OpaquePointer?
+    private(set) var handle: OpaquePointer?
     /// The names of prepared statements by their text and parameter types.
     private var prepared: [String: String] = [:]
+    /// Statements that go out with the next one, in their order: the beginning of a transaction, and what is postponed.
+    var waiting: [Statement] = []
+    /// Columns whose fence did not let all values of a batch pass, so that no batch assumes it any more.
+    var unpredictable: Set<ColumnTarget> = []
     /// What was found out about columns, each with what the catalogue looked like then.
     var knownShapes: [ColumnTarget: (fingerprint: String, shape: ColumnShape)] = [:]
-    private var isClosed = false
+    private(set) var isClosed = false
 
     /// The oldest server that has all that is needed, first of all `CREATE OR REPLACE TRIGGER`.
     private static let oldestServer: CInt = 140_000
@@ -45,36 +49,49 @@ final class Connection: @unchecked Sendable {
     }
 
     /// Runs a transaction: committed when `body` returns, rolled back when it throws.
+    ///
+    /// It is run a second time, after a rollback, where what it had assumed turned out otherwise.
     func transaction<Value>(_ kind: String, _ body: (PostgreSQLSession) throws -> Value) throws -> Value {
-        try begin(kind)
-        let value: Value
         do {
-            value = try body(PostgreSQLSession(connection: self))
+            return try attempt(kind, body)
+        } catch let wrong as WrongAssumption {
+            switch wrong {
+            case .shape(let target): knownShapes[target] = nil
+            case .admission(let target): unpredictable.insert(target)
+            }
+            return try attempt(kind, body)
+        }
+    }
+
+    private func attempt<Value>(_ kind: String, _ body: (PostgreSQLSession) throws -> Value) throws -> Value {
+        waiting = [.beginning(kind)]
+        do {
+            let value = try body(PostgreSQLSession(connection: self))
+            try commit()
+            return value
         } catch {
             rollBack()
             throw error
         }
-        try commit()
-        return value
-    }
-
-    /// Begins; a connection that died while nobody used it is made anew, since nothing was asked of it yet.
-    private func begin(_ kind: String) throws {
-        do {
-            _ = try run("BEGIN \(kind)")
-        } catch let error as StorageError where error.code == .storeUnavailable && handle == nil && !isClosed {
-            _ = try run("BEGIN \(kind)")
-        }
     }
 
     private func rollBack() {
-        guard handle != nil else { return }
+        let isBegun = !(waiting.first?.isBeginning ?? false)
+        waiting = []
+        guard handle != nil, isBegun else { return }
         do { _ = try run("ROLLBACK") } catch { disconnect() }
     }
 
+    /// Commits, with what was postponed just before.
     private func commit() throws {
+        if waiting.count == 1, waiting[0].isBeginning {
+            waiting = []
+            return
+        }
         do {
-            guard try run("COMMIT").commandTag == "COMMIT" else {
+            let answers = try together([.commit], doing: "write")
+            if let failure = answers.failure { throw failure }
+            guard answers.results.last?.commandTag == "COMMIT" else {
                 throw StorageError(
                     .storeUnexpected,
                     "cannot write \(place): a statement of the transaction had failed; nothing was written")
@@ -91,7 +108,8 @@ final class Connection: @unchecked Sendable {
 extension Connection {
     /// Runs statements without parameters, as many as the text holds, and returns the last one's answer.
     func run(_ text: String, doing action: String = "use", _ object: String? = nil) throws -> ResultSet {
-        try checked(PQexec(try connected(), text), doing: action, object)
+        if !waiting.isEmpty, let failure = try together([], doing: action, object).failure { throw failure }
+        return try checked(PQexec(try connected(), text), doing: action, object)
     }
 
     /// Sets the connection back to what it was set to when it was made; a connection that is gone is made anew anyway.
@@ -114,7 +132,13 @@ extension Connection {
         _ text: String, _ parameters: [Parameter], isPrepared: Bool = true, isBinary: Bool = false,
         doing action: String = "use", _ object: String? = nil
     ) throws -> ResultSet {
+        if !waiting.isEmpty {
+            let statement = Statement(
+                text: text, parameters: parameters, isPrepared: isPrepared, isBinary: isBinary)
+            return try together([statement], doing: action, object).last(doing: action, place)
+        }
         let connection = try connected()
+        if isPrepared { try makeRoomForPrepared(1) }
         let name = isPrepared ? try preparedName(text, parameters, doing: action, object) : nil
         let result = withWireForm(parameters) { count, types, values, lengths, formats in
             if let name {
@@ -133,16 +157,20 @@ extension Connection {
         return try checked(PQdescribePrepared(connection, ""), doing: "use", nil).parameterCount
     }
 
-    private func preparedName(
+    /// Forgets all prepared statements where so many more would be too many.
+    func makeRoomForPrepared(_ count: Int) throws {
+        guard prepared.count + count > Self.preparedLimit else { return }
+        _ = try checked(PQexec(try connected(), "DEALLOCATE ALL"), doing: "use", nil)
+        prepared = [:]
+    }
+
+    /// The name under which a statement is prepared, now where it was not yet.
+    func preparedName(
         _ text: String, _ parameters: [Parameter], doing action: String, _ object: String?
     ) throws -> String {
         let types = parameters.map(\.type)
         let key = "\(types) \(text)"
         if let name = prepared[key] { return name }
-        if prepared.count >= Self.preparedLimit {
-            _ = try run("DEALLOCATE ALL")
-            prepared = [:]
-        }
         let name = "keyturn_\(prepared.count)"
         let result = types.withUnsafeBufferPointer { types in
             PQprepare(handle, name, text, CInt(types.count), types.baseAddress)
@@ -155,16 +183,21 @@ extension Connection {
     private func checked(_ result: OpaquePointer?, doing action: String, _ object: String?) throws -> ResultSet {
         let result = result.map(ResultSet.init)
         if let result, result.isSuccess { return result }
+        throw failure(of: result, doing: action, object)
+    }
+
+    /// Why a statement failed, nil for one without an answer; the connection is given up where it was lost.
+    func failure(of result: ResultSet?, doing action: String, _ object: String?) -> StorageError {
         let isLost = PQstatus(handle) != CONNECTION_OK
         let message = result.map(\.primaryMessage).flatMap { $0.isEmpty ? nil : $0 } ?? Self.message(of: handle)
         let state = isLost && result.map { !$0.sqlState.hasPrefix("57") } ?? true ? "" : result?.sqlState ?? ""
         let error = ServerError(state: state, message: place.masked(message))
         if isLost { disconnect() }
-        throw error.storageError(doing: action, object.map { "\($0) of \(place)" } ?? place.description)
+        return error.storageError(doing: action, object.map { "\($0) of \(place)" } ?? place.description)
     }
 
     /// Hands values to C; pointers live as long as `body` runs.
-    private func withWireForm<Value>(
+    func withWireForm<Value>(
         _ parameters: [Parameter],
         _ body: (
             CInt, UnsafePointer<UInt32>?, UnsafePointer<UnsafePointer<CChar>?>?, UnsafePointer<CInt>?,
@@ -184,7 +217,8 @@ extension Connection {
                 return gather(rest.dropFirst())
             }
             // A zero at the end serves the text form, and gives bytes of no length an address, without which they are null.
-            return (bytes + [0]).withUnsafeBytes { buffer in
+            let isSelfContained = parameter.isBinary && !bytes.isEmpty
+            return (isSelfContained ? bytes : bytes + [0]).withUnsafeBytes { buffer in
                 values.append(buffer.baseAddress?.assumingMemoryBound(to: CChar.self))
                 return gather(rest.dropFirst())
             }
@@ -195,7 +229,7 @@ extension Connection {
 
 extension Connection {
     /// The connection, made now where there is none.
-    private func connected() throws -> OpaquePointer {
+    func connected() throws -> OpaquePointer {
         if let handle { return handle }
         guard !isClosed else {
             throw StorageError(.storeUnavailable, "cannot use \(place): it has been closed")
@@ -218,7 +252,7 @@ extension Connection {
             guard PQserverVersion(made) >= Self.oldestServer else {
                 throw unreachable("the server is older than PostgreSQL 14")
             }
-            _ = try run(settings.statements)
+            _ = try checked(PQexec(made, settings.statements), doing: "use", nil)
         } catch {
             disconnect()
             throw error
@@ -235,11 +269,13 @@ extension Connection {
             names.map { UnsafePointer($0) } + [nil], values.map { UnsafePointer($0) } + [nil], 1)
     }
 
-    private func disconnect() {
+    /// Gives the connection up; it is made anew when it is next used.
+    func disconnect() {
         PQfinish(handle)
         handle = nil
         prepared = [:]
         knownShapes = [:]
+        unpredictable = []
     }
 
     private func unreachable(_ reason: String) -> StorageError {

@@ -12,6 +12,8 @@ final class ResultSet {
 
     /// Whether the statement went through.
     var isSuccess: Bool { [PGRES_COMMAND_OK, PGRES_TUPLES_OK].contains(PQresultStatus(handle)) }
+    /// Whether it ends what was sent together.
+    var isSync: Bool { PQresultStatus(handle) == PGRES_PIPELINE_SYNC }
     /// How many rows there are.
     var rowCount: Int { Int(PQntuples(handle)) }
     /// How many columns a row has.

@@ -3,10 +3,11 @@ internal import PluginKit
 internal import Storage
 
 /// What lets a batch of ours pass a fence without its trigger asking for each value: a text that stands in the trigger's own
-/// condition, drawn anew whenever the trigger is made.
+/// condition, drawn anew whenever the trigger is made, and shown in a session of the role that made it.
 ///
-/// It spares the server a call that costs as much as all the rest of an update. It keeps nobody out who means to get in, and
-/// need not: whoever can write to the table can also make up a value with the right mark. No application sets it by mistake.
+/// It spares the server a call that costs as much as all the rest of an update. The text is no secret, since everybody may
+/// read the catalogue, so that another role's session has no use for it: the trigger asks there as always. The role that
+/// made the trigger could as well remove it.
 struct FencePass: Hashable, Sendable {
     /// The number of the fence.
     let columnID: Int64
@@ -16,10 +17,13 @@ struct FencePass: Hashable, Sendable {
     static let setting = "keyturn.pass"
     private static let beginning = "keyturn-pass-"
 
-    /// The condition of a trigger that fires for everybody else.
-    var condition: String {
+    /// The condition of a trigger that fires for everybody but a role that shows it.
+    ///
+    /// It looks at who has connected, whatever role that session plays or whoever's function it is in.
+    func condition(for role: String) -> String {
         """
-        pg_catalog.current_setting('\(Self.setting)', true) IS DISTINCT FROM '\(text)'
+        (SESSION_USER OPERATOR(pg_catalog.<>) \(quotedLiteral(role))::pg_catalog.name \
+        OR pg_catalog.current_setting('\(Self.setting)', true) IS DISTINCT FROM '\(text)')
         """
     }
 
@@ -72,22 +76,35 @@ extension PostgreSQLSession {
 
     /// Prepares a transaction for a batch: how long it waits for rows that are locked, and whether it passes the fence.
     func prepare(for swaps: [Swap], _ shape: ColumnShape) throws {
+        let maySkip = shape.fencePass != nil && swaps.allSatisfy { !$0.setsAssignments }
+        let statement = preparation(for: shape, withPass: maySkip)
+        let result = try connection.execute(statement.text, statement.parameters)
+        guard maySkip, try !isAdmitted(swaps, shape, by: result) else { return }
+        // The trigger decides, and names the refusal.
+        _ = try connection.execute("SELECT pg_catalog.set_config('\(FencePass.setting)', '', true)", [])
+    }
+
+    /// The statement that prepares a transaction for a batch; with a pass, if there is one, it shows that and answers with
+    /// the marks that every value must have been held against before anything is committed.
+    func preparation(for shape: ColumnShape, withPass: Bool) -> Statement {
         let wait = Parameter("\(connection.settings.batchLockTimeout.wholeMilliseconds)")
-        guard let pass = shape.fencePass, swaps.allSatisfy({ !$0.setsAssignments }) else {
-            _ = try connection.execute("SELECT pg_catalog.set_config('lock_timeout', $1, true)", [wait])
-            return
+        guard withPass, let pass = shape.fencePass else {
+            return Statement(text: "SELECT pg_catalog.set_config('lock_timeout', $1, true)", parameters: [wait])
         }
-        let result = try connection.execute(
-            """
+        let text = """
             SELECT f.form, f.first_at, f.first, f.second_at, f.second, pg_catalog.set_config('lock_timeout', $1, true),
                 pg_catalog.set_config('\(FencePass.setting)', $2, true)
             FROM (VALUES (1)) AS one LEFT JOIN keyturn.fences AS f ON f.column_id = $3
-            """, [wait, pass.parameter, Parameter(pass.columnID)])
+            """
+        return Statement(text: text, parameters: [wait, pass.parameter, Parameter(pass.columnID)])
+    }
+
+    /// Whether the fence would let all values pass, by the answer to ``preparation(for:withPass:)``; without one it is asked.
+    func isAdmitted(_ swaps: [Swap], _ shape: ColumnShape, by result: ResultSet) throws -> Bool {
+        guard shape.fencePass != nil else { return true }
         let marks = try AdmittedMarks(
             (0..<result.rowCount).map { row in SQLRow((0..<5).map { result.value(row, $0) }) })
-        if swaps.allSatisfy({ shape.isAdmitted($0.new, by: marks) }) { return }
-        // The trigger decides, and names the refusal.
-        _ = try connection.execute("SELECT pg_catalog.set_config('\(FencePass.setting)', '', true)", [])
+        return swaps.allSatisfy { shape.isAdmitted($0.new, by: marks) }
     }
 }
 

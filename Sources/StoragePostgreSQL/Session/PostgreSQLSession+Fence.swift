@@ -6,7 +6,8 @@ internal import Storage
 extension PostgreSQLSession {
     func installFence(_ fence: Fence) throws {
         let shape = try shape(of: fence.target)
-        let text = FenceText(columnID: fence.columnID, shape: shape)
+        let role = try rows("SELECT SESSION_USER::text").first?.text(0) ?? ""
+        let text = FenceText(columnID: fence.columnID, shape: shape, role: role)
         try locking(shape.table, "SHARE ROW EXCLUSIVE", shape.name) {
             for statement in text.functions { try run(statement, shape.name) }
             for event in FenceText.Event.allCases {
@@ -96,6 +97,8 @@ struct FenceText {
 
     let columnID: Int64
     let shape: ColumnShape
+    /// Who has connected to make them.
+    let role: String
 
     /// What the names of all our triggers begin with.
     static let prefix = "keyturn_fence_"
@@ -129,7 +132,8 @@ struct FenceText {
         let new = "NEW.\(shape.columnName)"
         let changed =
             event == .insert
-            ? "true" : "\(comparable("OLD")) IS DISTINCT FROM \(comparable("NEW")) AND \(FencePass.drawn().condition)"
+            ? "true"
+            : "\(comparable("OLD")) IS DISTINCT FROM \(comparable("NEW")) AND \(FencePass.drawn().condition(for: role))"
         let form = shape.form == .blob ? "blob" : "text"
         return """
             CREATE OR REPLACE TRIGGER \(name) AFTER \(event.rawValue.uppercased()) ON \(shape.table) FOR EACH ROW

@@ -4,6 +4,7 @@ internal import Storage
 extension PostgreSQLSession {
     func swap(_ swaps: [Swap], in target: ColumnTarget, _ lockedRows: LockedRows) throws -> [Bool] {
         guard !swaps.isEmpty else { return [] }
+        if lockedRows == .awaited, let hits = try swapAtOnce(swaps, in: target) { return hits }
         let shape = try shape(of: target)
         for swap in swaps { try check(swap.new, shape) }
         try prepare(for: swaps, shape)
@@ -13,11 +14,55 @@ extension PostgreSQLSession {
                 var rows = round.map { (index: $0, swap: swaps[$0]) }
                 if lockedRows == .skipped { rows = try locked(rows, shape) }
                 for index in try write(rows, shape) { hits[index] = true }
-            } catch let error as StorageError where error.code == .storeBusy {
-                throw StorageError(.storeRowLocked, error.message, hint: error.hint, cause: error)
+            } catch let error as StorageError {
+                throw Self.ofRows(error)
             }
         }
         return hits
+    }
+
+    /// Writes a batch of the ordinary kind in one way to the server and back, with what it takes for granted.
+    ///
+    /// That is the column's shape and the fence's marks. What turns out otherwise takes the transaction back.
+    ///
+    /// - Returns: Which swaps hit; nil where the batch is not of that kind.
+    /// - Throws: ``StorageError``, or ``WrongAssumption``.
+    private func swapAtOnce(_ swaps: [Swap], in target: ColumnTarget) throws -> [Bool]? {
+        guard shapes[target] == nil, !connection.unpredictable.contains(target),
+            let (fingerprint, shape) = connection.knownShapes[target],
+            !target.readsBack, !shape.altersValues, swaps.allSatisfy({ !$0.setsAssignments })
+        else { return nil }
+        let rounds = Self.rounds(swaps, shape.form)
+        guard rounds.count == 1 else { return nil }
+        for swap in swaps { try check(swap.new, shape) }
+        let rows = rounds[0].map { (index: $0, swap: swaps[$0]) }
+        let statements = [
+            Statement(text: Self.tableText, parameters: Self.tableParameters(target.path.table)),
+            preparation(for: shape, withPass: true), try update(rows, shape),
+        ]
+        let answers = try connection.together(statements, doing: "write", shape.name)
+        if let table = answers.results.first {
+            guard try tableRecord(self.rows(of: table))?.wholeFingerprint == fingerprint else {
+                throw WrongAssumption.shape(target)
+            }
+            shapes[target] = shape
+        }
+        if let failure = answers.failure { throw Self.ofRows(failure) }
+        guard answers.results.count == statements.count else {
+            throw unexpected(shape, doing: "write", "the server gave no answer")
+        }
+        guard try isAdmitted(swaps, shape, by: answers.results[1]) else {
+            throw WrongAssumption.admission(target)
+        }
+        var hits = [Bool](repeating: false, count: swaps.count)
+        for hit in try self.hits(answers.results[2], rows, shape) { hits[rows[hit].index] = true }
+        return hits
+    }
+
+    /// A batch that waited for a lock waited for a row's.
+    private static func ofRows(_ error: StorageError) -> StorageError {
+        guard error.code == .storeBusy else { return error }
+        return StorageError(.storeRowLocked, error.message, hint: error.hint, cause: error)
     }
 
     /// The positions of swaps that are written by one statement each, put in the order of their keys so that two
@@ -27,6 +72,9 @@ extension PostgreSQLSession {
             let round: Int
             let setsAssignments: Bool
         }
+        // So they come from a window.
+        let isOrdered = zip(swaps, swaps.dropFirst()).allSatisfy { $0.key.precedes($1.key) }
+        if isOrdered, swaps.allSatisfy({ form.holds($0.old) && !$0.setsAssignments }) { return [Array(swaps.indices)] }
         var times: [RowKey: Int] = [:]
         var rounds: [[Int]] = []
         var kinds: [Kind: Int] = [:]
@@ -69,21 +117,35 @@ extension PostgreSQLSession {
     /// Writes swaps with distinct keys and returns the positions of those that hit.
     private func write(_ swaps: [(index: Int, swap: Swap)], _ shape: ColumnShape) throws -> [Int] {
         guard !swaps.isEmpty else { return [] }
+        let statement = try update(swaps, shape)
+        let result = try connection.execute(
+            statement.text, statement.parameters, isBinary: true, doing: "write", shape.name)
+        let hits = try hits(result, swaps, shape)
         let setsAssignments = swaps[0].swap.setsAssignments
+        if shape.target.readsBack || shape.altersValues { try readBack(hits.map { swaps[$0].swap }, shape) }
+        if setsAssignments, shape.target.predicate != nil { try checkPicked(hits.map { swaps[$0].swap }, shape) }
+        return hits.map { swaps[$0].index }
+    }
+
+    /// The statement that writes swaps with distinct keys.
+    private func update(_ swaps: [(index: Int, swap: Swap)], _ shape: ColumnShape) throws -> Statement {
+        let setsAssignments = swaps.first?.swap.setsAssignments ?? false
         let keys = try arrays(of: swaps.map(\.swap.key), shape)
         let old = Parameter(array: Self.array(swaps.map(\.swap.old), isText: false))
         let new = Parameter(array: Self.array(swaps.map(\.swap.new), isText: shape.form == .text))
         let constants = setsAssignments ? shape.target.assignments.map { Parameter(untyped: $0.value) } : []
-        let result = try connection.execute(
-            shape.swapText(setsAssignments: setsAssignments), keys + [old, new] + constants, isBinary: true,
-            doing: "write", shape.name)
+        return Statement(
+            text: shape.swapText(setsAssignments: setsAssignments), parameters: keys + [old, new] + constants,
+            isBinary: true)
+    }
+
+    /// The positions among these swaps of those that hit.
+    private func hits(_ result: ResultSet, _ swaps: [(index: Int, swap: Swap)], _ shape: ColumnShape) throws -> [Int] {
         let hits = (0..<result.rowCount).map { Int(result.integer($0, 0)) - 1 }.filter(swaps.indices.contains)
         guard Set(hits).count == result.rowCount else {
             throw unexpected(shape, doing: "write", "one key names several rows")
         }
-        if shape.target.readsBack || shape.altersValues { try readBack(hits.map { swaps[$0].swap }, shape) }
-        if setsAssignments, shape.target.predicate != nil { try checkPicked(hits.map { swaps[$0].swap }, shape) }
-        return hits.map { swaps[$0].index }
+        return hits
     }
 
     /// Checks that the predicate picks the rows that have got their assignments: no run would look at them again otherwise.

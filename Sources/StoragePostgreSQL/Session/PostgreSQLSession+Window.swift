@@ -11,11 +11,19 @@ extension PostgreSQLSession {
         if let through = request.through { parameters += try self.parameters(of: through, shape) }
         // One row more than asked for tells whether anything follows.
         let limits = [Parameter(Int64(limit) + 1), Parameter(Int64(max(request.byteLimit, 1)))]
-        let measures = text.measuresBytes(rowLimit: limit)
-        let result = try connection.execute(
-            measures ? text.measured : text.plain, parameters + limits.prefix(measures ? 2 : 1), isBinary: true,
-            doing: "read", shape.name)
-        let window = try window(result, shape, limit: limit, isMeasured: measures)
+        func read(_ text: String, isMeasured: Bool, _ limits: some Collection<Parameter>) throws -> Window {
+            let result = try connection.execute(
+                text, parameters + limits, isBinary: true, doing: "read", shape.name)
+            return try self.window(result, shape, limit: limit, isMeasured: isMeasured)
+        }
+        var window: Window
+        if text.measuresBytes(rowLimit: limit) {
+            // Mostly all fits. An answer without rows may also mean that it does not.
+            window = try read(text.gated, isMeasured: false, limits)
+            if window.rows.isEmpty { window = try read(text.measured, isMeasured: true, limits) }
+        } else {
+            window = try read(text.plain, isMeasured: false, limits.prefix(1))
+        }
         // Nothing compares with NULL, so such rows stand in no window; they are looked for at both ends.
         if request.after == nil || window.isLast { try refuseNullKeys(text, parameters, shape) }
         return window
@@ -88,7 +96,17 @@ private struct WindowText {
     }
 
     /// The value, whether the predicate picks the row, then the key.
-    var plain: String { "SELECT \(list) \(source)" }
+    var plain: String { "SELECT \(list) \(source())" }
+
+    /// The same, and nothing at all where the values together are longer than a window may be.
+    var gated: String {
+        let gate = """
+            (SELECT coalesce(pg_catalog.sum(keyturn_bytes), 0)
+            FROM (SELECT pg_catalog.octet_length(\(shape.value)) AS keyturn_bytes \(source())) AS keyturn_lengths)
+            < $\(boundCount + 2)::pg_catalog.int8
+            """
+        return "SELECT \(list) \(source(if: gate))"
+    }
 
     /// The same, and whether the row still belongs to the window by the bytes before it; of the first that does not,
     /// the value is left out.
@@ -108,7 +126,7 @@ private struct WindowText {
             SELECT CASE WHEN keyturn_before < \(limit) THEN keyturn_value END, keyturn_matches, \
             \(keys.joined(separator: ", ")), keyturn_before < \(limit)
             FROM (SELECT *, \(sum(until: 1)) AS keyturn_before, \(sum(until: 2)) AS keyturn_earlier
-                FROM (SELECT \(list), pg_catalog.octet_length(\(shape.value)) AS keyturn_bytes \(source)) AS keyturn_rows
+                FROM (SELECT \(list), pg_catalog.octet_length(\(shape.value)) AS keyturn_bytes \(source())) AS keyturn_rows
             ) AS keyturn_window WHERE keyturn_earlier < \(limit)
             """
     }
@@ -126,8 +144,8 @@ private struct WindowText {
     }
 
     /// `$1…` is the key after which to begin, then comes the one at which to end, then the limit of rows.
-    private var source: String {
-        var conditions = contentConditions
+    private func source(if gate: String? = nil) -> String {
+        var conditions = contentConditions + [gate].compactMap(\.self)
         if request.after != nil { conditions.append(shape.orderCondition(">", from: 1)) }
         if request.through != nil {
             conditions.append(shape.orderCondition("<=", from: request.after == nil ? 1 : 1 + shape.key.count))

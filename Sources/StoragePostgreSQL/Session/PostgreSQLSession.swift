@@ -25,6 +25,12 @@ final class PostgreSQLSession: StorageSession {
         return try connection.execute(text, parameters, isPrepared: Self.isWorthPreparing(text)).changedRows
     }
 
+    func postpone(_ sql: SQL) throws {
+        let (text, parameters) = sql.rendered()
+        connection.waiting.append(
+            Statement(text: text, parameters: parameters, isPrepared: Self.isWorthPreparing(text)))
+    }
+
     var sharedRowLock: SQL { "FOR SHARE" }
 
     var exclusiveRowLock: SQL { "FOR UPDATE" }
@@ -78,7 +84,8 @@ final class PostgreSQLSession: StorageSession {
         StorageError(.storeUnexpected, "cannot \(action) \(shape.name): \(reason)", hint: hint)
     }
 
-    private func rows(of result: ResultSet) throws -> [SQLRow] {
+    /// An answer's rows.
+    func rows(of result: ResultSet) throws -> [SQLRow] {
         guard result.rowCount <= Self.rowLimit else {
             throw StorageError(
                 .storeUnexpected,

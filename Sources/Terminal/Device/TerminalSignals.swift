@@ -68,9 +68,31 @@ package final class TerminalSignals {
     }
 
     /// Stops the program and those it shares the terminal with until somebody lets them go on, as a shell's `fg` does.
+    ///
+    /// Does nothing where no shell watches: nobody could let them go on. `SIGSTOP` is sent, since a `SIGTSTP` that
+    /// goes to the whole group may be taken by the reader of collected signals.
     package static func suspend() {
-        signal(SIGTSTP, SIG_DFL)
-        kill(0, SIGTSTP)
-        signal(SIGTSTP, SIG_IGN)
+        guard isWatched else { return }
+        kill(0, SIGSTOP)
+        // The signal may reach another thread first, and this one a moment later.
+        usleep(20_000)
+    }
+
+    /// Whether the process group has a parent in its session, so that it is no orphan (POSIX, Base Definitions 3.266).
+    private static var isWatched: Bool {
+        var parent = getppid()
+        while parent > 1, getpgid(parent) == getpgrp() {
+            guard let next = self.parent(of: parent) else { return false }
+            parent = next
+        }
+        return parent > 0 && getsid(parent) == getsid(0)
+    }
+
+    private static func parent(of process: pid_t) -> pid_t? {
+        // "PID (name) state parent ...", where the name may hold anything (proc(5)).
+        guard let text = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8),
+            let name = text.lastIndex(of: ")")
+        else { return nil }
+        return text[name...].split(separator: " ").dropFirst(2).first.flatMap { pid_t($0) }
     }
 }

@@ -64,11 +64,14 @@ struct Caller {
         }
     }
 
-    /// Calls an entry and hands back what to print.
+    /// Calls an entry and hands back what to print, and how to end where the answer is not as it should be.
     ///
     /// - Throws: ``ControlError``.
-    func outcome(_ name: String, _ arguments: [String: FrameValue?] = [:]) async throws -> Outcome {
-        outcome(of: try await call(name, arguments))
+    func outcome(
+        _ name: String, _ arguments: [String: FrameValue?] = [:], elseEnding status: ExitStatus = .failed
+    ) async throws -> Outcome {
+        let outcome = outcome(of: try await call(name, arguments))
+        return outcome.status == .failed ? Outcome(outcome.report, status: status) : outcome
     }
 
     /// What to print of an answer, and how to end: with 130 where a run was left open since somebody stopped it.

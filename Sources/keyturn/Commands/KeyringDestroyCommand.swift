@@ -1,11 +1,9 @@
 internal import ArgumentParser
-internal import ControlStore
-internal import KeyModel
-internal import Rotation
-internal import Terminal
+internal import Control
+internal import Frames
 
 /// Implements `keyturn keyring destroy`.
-struct KeyringDestroyCommand: InstanceCommand {
+struct KeyringDestroyCommand: CallCommand {
     static let configuration = CommandConfiguration(
         commandName: "destroy", abstract: "Ask for the destruction of retired keys, with a report of what it would do.",
         discussion: """
@@ -35,56 +33,28 @@ struct KeyringDestroyCommand: InstanceCommand {
         if reason == nil, !dryRun { throw ValidationError("give --reason TEXT, or --dry-run") }
     }
 
-    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: true)
-        let keys = try key.map { text in
-            guard let id = KeyID(hex: text) else {
-                throw CommandError(.callerUsage, "\(quoted(text)) is no key id", status: .usage)
-            }
-            return id
-        }
-        let request = RotationEngine.DestructionRequest(
-            keyring: try Name(keyring), keys: keys.isEmpty ? nil : keys, reason: reason ?? "",
-            backup: instance.configuration.backup, accepted: acceptUnread)
-        if dryRun {
-            let report = try await instance.engine.destructionReport(request)
-            return Outcome(Report(report, report.blocks), status: report.obstacles.isEmpty ? .ok : .refused)
-        }
-        let entry = try await instance.engine.requestDestruction(request)
-        let isRefused = entry.state == DestructionState.refused.rawValue
-        let next =
-            isRefused
-            ? "refused: nothing was changed"
-            : "waits for a second person (keyturn keyring approve \(entry.id)), or until \(entry.dueAt)"
-        return Outcome(
-            Report(entry, [.record(entry.fields)] + entry.report.blocks + [.lines([next])]),
-            status: isRefused ? .refused : .ok)
+    func perform(_ caller: Caller) async throws -> Outcome {
+        try await caller.outcome(
+            dryRun ? "keyrings.plan_destruction" : "keyrings.destroy",
+            [
+                "name": .string(keyring), "keys": .texts(key), "accept_unread": .texts(acceptUnread),
+                "reason": dryRun ? nil : .text(reason),
+            ], elseEnding: .refused)
     }
 }
 
 /// Implements `keyturn keyring destructions`.
-struct KeyringDestructionsCommand: InstanceCommand {
+struct KeyringDestructionsCommand: CallCommand {
     static let configuration = CommandConfiguration(
         commandName: "destructions", abstract: "List what was destroyed, refused or waits, newest first.")
 
     @OptionGroup var global: GlobalOptions
 
-    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: false)
-        let entries = try await instance.engine.destructions(backup: instance.configuration.backup)
-        let columns = ["number", "keyring", "keys", "state", "asked for", "by", "approved by", "reason"]
-        let rows = entries.map { entry in
-            [
-                String(entry.id), entry.keyring, entry.keys.joined(separator: " "), entry.state, entry.requestedAt,
-                entry.requestedBy, entry.approvedBy ?? "", entry.reason,
-            ]
-        }
-        return Outcome(Report(entries, [.table(nil, columns: columns.map { Table.Column($0) }, rows: rows)]))
-    }
+    func perform(_ caller: Caller) async throws -> Outcome { try await caller.outcome("keyrings.destructions") }
 }
 
 /// Implements `keyturn keyring approve`.
-struct KeyringApproveCommand: InstanceCommand {
+struct KeyringApproveCommand: CallCommand {
     static let configuration = CommandConfiguration(
         commandName: "approve", abstract: "Agree to a destruction that someone else has asked for.")
 
@@ -93,88 +63,37 @@ struct KeyringApproveCommand: InstanceCommand {
     @Argument(help: "The destruction.")
     var id: Int64
 
-    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: false)
-        try console.confirm("This agrees to destruction \(id)", byTyping: "approve")
-        let entry = try await instance.engine.approveDestruction(id)
-        return Outcome(Report(entry, [.record(entry.fields)]))
+    func perform(_ caller: Caller) async throws -> Outcome {
+        try await caller.outcome("keyrings.approve", ["id": .integer(id)])
     }
 }
 
 /// Implements `keyturn keyring spare`.
-struct KeyringSpareCommand: InstanceCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "spare", abstract: "Call a destruction off.")
+struct KeyringSpareCommand: CallCommand {
+    static let configuration = CommandConfiguration(commandName: "spare", abstract: "Call a destruction off.")
 
     @OptionGroup var global: GlobalOptions
 
     @Argument(help: "The destruction.")
     var id: Int64
 
-    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: false)
-        let entry = try await instance.engine.cancelDestruction(id)
-        return Outcome(Report(entry, [.record(entry.fields)]))
+    func perform(_ caller: Caller) async throws -> Outcome {
+        try await caller.outcome("keyrings.spare", ["id": .integer(id)])
     }
 }
 
 /// Implements `keyturn keyring erase`.
-struct KeyringEraseCommand: InstanceCommand {
+struct KeyringEraseCommand: CallCommand {
     static let configuration = CommandConfiguration(
         commandName: "erase", abstract: "Carry out a destruction that was agreed to.",
-        discussion: "Asks every condition again, erases the wrapped copies, and proves that nothing opens afterwards."
-    )
+        discussion: "Asks every condition again, erases the wrapped copies, and proves that nothing opens afterwards.")
 
     @OptionGroup var global: GlobalOptions
 
     @Argument(help: "The destruction.")
     var id: Int64
 
-    func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let instance = try await OpenInstance.open(try global.directory(), appliesConfiguration: true)
-        let all = try await instance.engine.destructions(backup: instance.configuration.backup)
-        let word = all.first { $0.id == id }?.keyring ?? "erase"
-        try console.confirm("This erases keys of \"\(word)\" for good", byTyping: word)
-        let entry = try await instance.locked {
-            try await instance.engine.destroy(id, backup: instance.configuration.backup)
-        }
-        let lines = [
-            "erased; opening with these keys fails",
-            "wrapped copies may remain in: "
-                + (entry.report.versions.flatMap(\.wrappedIn).map { "backup \($0)" } + entry.report.remains)
-                .joined(separator: "; "),
-        ]
-        return Outcome(Report(entry, [.record(entry.fields), .lines(lines)]))
-    }
-}
-
-extension DestructionEntry {
-    /// What people read.
-    fileprivate var fields: [(String, String)] {
-        [
-            ("destruction", String(id)), ("keyring", keyring), ("keys", keys.joined(separator: ", ")), ("state", state),
-            ("asked for", "\(requestedAt) by \(requestedBy)"), ("reason", reason),
-            ("approved by", approvedBy ?? "nobody"), ("due", dueAt), ("ended", finishedAt ?? "not yet"),
-        ]
-    }
-}
-
-extension DestructionReport {
-    /// What people read.
-    fileprivate var blocks: [Report.Block] {
-        let columns = ["key", "state", "retired"].map { Table.Column($0) }
-        let rows = versions.map { version in
-            [
-                version.key, version.state, version.retiredAt ?? "never",
-                version.neededBy.map(String.init).joined(separator: ", "),
-                version.wrappedIn.map(String.init).joined(separator: ", "), Readable.count(version.liveValues),
-            ]
-        }
-        let table = Report.Block.table(
-            "what would go",
-            columns: columns + ["backups that need it", "backups that hold it"].map { Table.Column($0) }
-                + [Table.Column("live values", alignment: .right)], rows: rows)
-        let verdict = obstacles.isEmpty ? ["nothing stands against it"] : obstacles.map { "against it: \($0)" }
-        return [table, .lines(verdict)]
+    func perform(_ caller: Caller) async throws -> Outcome {
+        try await caller.outcome("keyrings.erase", ["id": .integer(id)])
     }
 }

@@ -10,8 +10,8 @@ internal import Rotation
 /// Implements `keyturn root`.
 struct RootCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "root", abstract: "Export the root key for safe-keeping, or restore it.",
-        subcommands: [RootExportCommand.self, RootRestoreCommand.self]
+        commandName: "root", abstract: "Export the root key for safe-keeping, restore it, or drop old generations.",
+        subcommands: [RootExportCommand.self, RootRestoreCommand.self, RootPruneCommand.self]
     )
 }
 
@@ -78,4 +78,16 @@ struct RootRestoreCommand: InstanceCommand {
         try escrow.restore(from: from, identity: identity)
         return Outcome(Report(["file": directory.rootKey], [.lines(["root.key is restored"])]))
     }
+}
+
+/// Implements `keyturn root prune`.
+struct RootPruneCommand: CallCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "prune", abstract: "Drop the generations of the root key that nothing needs any more.",
+        discussion: "Ends with 3 while keys or backups need each of them."
+    )
+
+    @OptionGroup var global: GlobalOptions
+
+    func perform(_ caller: Caller) async throws -> Outcome { try await caller.outcome("root.prune") }
 }

@@ -12,7 +12,8 @@ struct SelftestCommand: InstanceCommand {
         commandName: "selftest", abstract: "Prove that scripts cannot reach outside here; needs no instance.",
         discussion: """
             Tries what the Lua worker must not be able to do on this machine. With --hostile it also runs scripts that loop, \
-            take all memory, or reach for what is not theirs, each in a session of its own, while another session pings.
+            take all memory, or reach for what is not theirs, each in a session of its own, while another session pings: \
+            in the daemon where an instance is named and its daemon listens, else in this process.
 
             Exit 1 where anything was not as it must be.
             """
@@ -26,8 +27,28 @@ struct SelftestCommand: InstanceCommand {
     func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
         let probe = try await ConfinementProbe.run()
         guard hostile else { return outcome(probe, nil) }
-        let suite = HostileSuite(open: { LocalScriptChannel() }, function: LocalScriptChannel.function)
-        return outcome(probe, try await suite.run())
+        return outcome(probe, try await suite().run())
+    }
+
+    /// The suite through the daemon where one listens, else in this process.
+    private func suite() async throws -> HostileSuite {
+        guard let daemon = try await Self.session(global) else {
+            return HostileSuite(open: { LocalScriptChannel() }, function: LocalScriptChannel.function)
+        }
+        let process = await daemon.process
+        await daemon.close()
+        let open: @Sendable () async throws -> any ControlChannel = { [global] in
+            if let session = try await Self.session(global) { return session }
+            throw ControlError(.storeDaemonUnreachable, "the daemon is gone", hint: "Its log says why.")
+        }
+        return HostileSuite(open: open, function: "configuration.show", host: process)
+    }
+
+    private static func session(_ global: GlobalOptions) async throws -> SocketChannel? {
+        let environment = ProcessInfo.processInfo.environment
+        let names = ["KEYTURN_INSTANCE", "KEYTURN_SOCKET"].contains { !(environment[$0] ?? "").isEmpty }
+        guard names || global.instance != nil || global.socket != nil else { return nil }
+        return try await DaemonSocket.channel(global, SessionHello(way: .script, isInteractive: false))
     }
 
     private func outcome(_ probe: ConfinementProbe, _ report: HostileSuite.Report?) -> Outcome {

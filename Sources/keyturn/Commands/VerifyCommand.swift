@@ -22,6 +22,26 @@ struct VerifyCommand: CallCommand {
     }
 }
 
+/// Implements `keyturn discover`.
+struct DiscoverCommand: CallCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "discover", abstract: "Look for ciphertext in columns that nobody declared.",
+        discussion: """
+            Changes nothing; prints what would declare them, and which tables could not be read. Ends with 1 where there is \
+            any.
+            """
+    )
+
+    @OptionGroup var global: GlobalOptions
+
+    @Argument(help: "The keyring whose keys are tried; default: all.")
+    var keyring: String?
+
+    func perform(_ caller: Caller) async throws -> Outcome {
+        try await caller.outcome("columns.discover", ["keyring": .text(keyring)])
+    }
+}
+
 /// Implements `keyturn status`.
 struct StatusCommand: CallCommand {
     static let configuration = CommandConfiguration(

@@ -27,6 +27,16 @@ extension OutputFormat {
     }
 }
 
+extension GlobalOptions {
+    /// What stands for the instance in a prompt and in the history: its directory, else the socket of its daemon.
+    fileprivate func place() throws -> String {
+        do { return try directory().path } catch {
+            guard let socket = DaemonSocket.named(self) else { throw error }
+            return socket
+        }
+    }
+}
+
 /// Implements `keyturn console`.
 struct ConsoleCommand: SessionCommand {
     static let configuration = CommandConfiguration(
@@ -44,7 +54,7 @@ struct ConsoleCommand: SessionCommand {
 
     func converse() async throws -> Int32 {
         let environment = ProcessInfo.processInfo.environment
-        var settings = ConsoleSettings(instance: try global.directory().path, environment: environment)
+        var settings = ConsoleSettings(instance: try global.place(), environment: environment)
         settings.format = global.output.forSessions
         settings.confirmation = global.yes ? .given : .ask
         settings.isQuiet = global.quiet
@@ -87,7 +97,7 @@ struct ScriptCommand: SessionCommand {
 
     func converse() async throws -> Int32 {
         var settings = ConsoleSettings(
-            instance: try global.directory().path, environment: ProcessInfo.processInfo.environment)
+            instance: try global.place(), environment: ProcessInfo.processInfo.environment)
         settings.format = global.output.forSessions
         settings.isQuiet = global.quiet
         settings.confirmation = try confirmation()

@@ -52,8 +52,8 @@ struct ScriptArguments {
     private static func length(of word: String) -> Int? {
         switch word {
         case "--embedded", "--yes", "--quiet": 1
-        case "--instance", "-o", "--output", "--plan": 2
-        case _ where ["--instance=", "--output=", "--plan="].contains { word.hasPrefix($0) }: 1
+        case "--instance", "--socket", "-o", "--output", "--plan": 2
+        case _ where ["--instance=", "--socket=", "--output=", "--plan="].contains { word.hasPrefix($0) }: 1
         default: nil
         }
     }

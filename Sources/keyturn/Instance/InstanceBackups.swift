@@ -1,4 +1,5 @@
 internal import Backups
+internal import Control
 internal import ControlStore
 internal import Foundation
 internal import KeyModel
@@ -10,6 +11,20 @@ internal import StoragePostgreSQL
 internal import StorageSQLite
 
 extension SQLiteFileCopier: DatabaseFileCopier {}
+
+extension BackupError: ExitCoded {
+    /// 2 where something cannot be reached, 3 where it is refused, 4 where time ran out, 1 otherwise.
+    package var exitCode: Int32 {
+        switch code {
+        case .providerProgramMissing, .providerProgramTooOld, .storeUnavailable, .keyIdentityMissing: 2
+        case .callerTargetExists, .callerPolicyForbids, .storeFull: 3
+        case .providerTimedOut: 4
+        case .callerRequestInvalid, .callerNotFound, .providerProgramFailed, .dataDamaged, .dataForeign,
+            .dataKeyringMissing:
+            1
+        }
+    }
+}
 
 /// Opens restored copies through the engine's own cores, with a root key that a backup brought along where there is one.
 private struct InstanceOpener: RestoredOpener {
@@ -29,7 +44,8 @@ extension BackupService {
     /// - Throws: ``BackupError`` where the configuration declares none.
     init(
         control: ControlStore, configuration: Configuration, directory: InstanceDirectory, cores: CoreCatalogue,
-        providers: [Name: any KeyProvider], actor: String
+        providers: [Name: any KeyProvider], actor: String,
+        alongside: @escaping @Sendable (ControlSession) throws -> Void = { _ in }
     ) throws {
         let (rootKey, environment) = (directory.rootKey, ProcessInfo.processInfo.environment)
         let death = try DieAtPoint(environment: environment)
@@ -43,17 +59,7 @@ extension BackupService {
                         .export(to: path, recipients: recipients)
                 },
                 now: { Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) },
-                reached: { [death] in death?.reached($0.rawValue) }, environment: environment, actor: actor))
-    }
-}
-
-extension OpenInstance {
-    /// The service for this instance's backups.
-    ///
-    /// - Throws: ``BackupError`` where the configuration declares none.
-    func backups() throws -> BackupService {
-        try BackupService(
-            control: control, configuration: configuration, directory: directory, cores: try Parts().cores,
-            providers: [try Name("local"): provider], actor: Parts.actor)
+                reached: { [death] in death?.reached($0.rawValue) }, alongside: alongside,
+                environment: environment, actor: actor))
     }
 }

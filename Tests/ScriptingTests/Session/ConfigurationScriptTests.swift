@@ -55,7 +55,6 @@ struct ConfigurationScriptTests {
                     name: try Name("counting"), keyring: try Name("main"), fields: ["tz": .text("UTC")],
                     functions: [.next], file: "keyturn.lua", line: 5),
             ])
-        #expect(configuration.inactive == [])
         #expect(configuration.keyrings.first?.policy.backup == .required)
     }
 
@@ -132,7 +131,8 @@ struct ConfigurationScriptTests {
         "return function() end", "return mem()", "local t = {} t[1] = t return t",
     ])
     func aScheduleIsPureAndBrief(body: String) async throws {
-        let text = "database 'sqlite:a.db' schedule 's' { action = 'backup', tz = 'UTC', next = function(ctx) \(body) end }"
+        let text =
+            "database 'sqlite:a.db' schedule 's' { action = 'backup', tz = 'UTC', next = function(ctx) \(body) end }"
         let script = try await load(text).script
         // Whatever happened, the next call is served.
         for _ in 0..<2 {
