@@ -16,7 +16,7 @@ struct ScheduleDeclarationTests {
         #expect(error.code == .callerConfigurationInvalid)
         #expect(
             error.message.hasPrefix("keyturn.lua:2: schedule \"a\": no window ever falls within max_key_age 5d: of "))
-        #expect(error.message.hasSuffix("the shortest is 6d23h"), "\(error.message)")
+        #expect(error.message.hasSuffix("the shortest is 7d"), "\(error.message)")
     }
 
     @Test func everyWordIsRead() throws {
