@@ -17,14 +17,22 @@ let package = Package(
     products: [
         .executable(name: "keyturn", targets: ["keyturn"]),
         .executable(name: "keyturn-lua", targets: ["keyturn-lua"]),
+        .executable(name: "keyturn-pkcs11", targets: ["keyturn-pkcs11"]),
         .library(name: "PluginKit", targets: ["KeyModel", "PluginKit"]),
         .library(name: "PluginConformance", targets: ["PluginConformance"]),
+        .library(name: "PluginWire", targets: ["KeyModel", "PluginKit", "PluginWire"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-crypto", "3.12.3"..<"5.0.0"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
+        .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.2"),
+        .package(url: "https://github.com/grpc/grpc-swift-protobuf", from: "2.4.1"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
@@ -42,7 +50,43 @@ let package = Package(
         .target(name: "PluginConformance", dependencies: ["KeyModel", "PluginKit"], swiftSettings: strict),
         // The only target that imports libcrypto; what cores and providers share of it.
         .target(name: "LibCrypto", dependencies: ["COpenSSL", "PluginKit"], swiftSettings: strict),
+        .target(
+            name: "CToken", path: "plugins/pkcs11/CToken",
+            cSettings: [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)]),
+        .executableTarget(
+            name: "keyturn-pkcs11", dependencies: ["CToken", "KeyModel", "PluginKit", "PluginWire"],
+            path: "plugins/pkcs11/Sources", swiftSettings: strict),
+        // A plugin as a third party writes it, built here for the tests; it is a package of its own as well.
+        .executableTarget(
+            name: "example-provider",
+            dependencies: ["KeyModel", "PluginKit", "PluginWire", .product(name: "Crypto", package: "swift-crypto")],
+            path: "plugins/example-provider/Sources/example-provider", swiftSettings: [.swiftLanguageMode(.v6)]),
         .target(name: "Frames", swiftSettings: strict),
+        // The only target that knows gRPC: the providers' wire, for hosts and for authors of plugins.
+        .target(
+            name: "PluginWire",
+            dependencies: [
+                "CProcess", "KeyModel", "PluginKit",
+                .product(name: "GRPCCore", package: "grpc-swift-2"),
+                .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
+                .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
+            exclude: ["Protos"], swiftSettings: strict),
+        // Runs plugins and speaks with providers elsewhere; apart from Providers, which stays free of gRPC.
+        .target(
+            name: "ProviderHost",
+            dependencies: [
+                "CProcess", "ControlStore", "KR1", "KeyModel", "LibCrypto", "PluginConformance", "PluginKit",
+                "PluginWire", "Providers",
+                .product(name: "GRPCCore", package: "grpc-swift-2"),
+                .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
+                .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
+            swiftSettings: strict),
         .target(name: "Storage", dependencies: ["KeyModel", "PluginKit"], swiftSettings: strict),
         .target(
             name: "StoragePostgreSQL", dependencies: ["CPostgreSQL", "KeyModel", "PluginKit", "Storage"],
@@ -114,13 +158,10 @@ let package = Package(
         .executableTarget(
             name: "keyturn",
             dependencies: [
-                "Backups", "CProcess", "ConsoleSession", "Control", "ControlStore", "Fernet", "Frames", "KR1",
-                "KeyModel",
-                "Monitoring",
-                "PluginKit",
-                "Providers",
-                "Rotation",
-                "Scheduling", "Scripting", "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal", "Webhooks",
+                "Backups",
+                "CProcess", "ConsoleSession", "Control", "ControlStore", "Fernet", "Frames", "KR1", "KeyModel", "Monitoring",
+                "PluginConformance", "PluginKit", "ProviderHost", "Providers", "Rotation", "Scheduling", "Scripting",
+                "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal", "Webhooks",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -143,6 +184,11 @@ let package = Package(
             name: "bench-kr1", dependencies: ["CKR1Loop", "KR1", "KeyModel", "PluginKit"],
             path: "Benchmarks/kr1/Sources", swiftSettings: strict
         ),
+
+        // Run with `swift run -c release bench-provider`.
+        .executableTarget(
+            name: "bench-provider", dependencies: ["KeyModel", "PluginKit", "ProviderHost"],
+            path: "Benchmarks/provider/Sources", swiftSettings: strict),
 
         .testTarget(name: "KeyModelTests", dependencies: ["KeyModel", "VectorTesting"], swiftSettings: strict),
         .testTarget(name: "PluginKitTests", dependencies: ["KeyModel", "PluginKit"], swiftSettings: strict),
@@ -188,6 +234,15 @@ let package = Package(
             dependencies: ["ControlStore", "KeyModel", "PluginConformance", "PluginKit", "Providers"],
             swiftSettings: strict
         ),
+        // Runs real plugins, well-behaved and hostile ones.
+        .testTarget(
+            name: "ProviderHostTests",
+            dependencies: [
+                "CProcess", "ControlStore", "KeyModel", "PluginConformance", "PluginKit", "PluginWire", "ProviderHost",
+                "Providers", "StorageSQLite", "ToolTesting", "example-provider", "keyturn",
+                "keyturn-lua", "keyturn-pkcs11", .product(name: "GRDB", package: "GRDB.swift"),
+            ],
+            exclude: ["Programs"], swiftSettings: strict),
         .testTarget(
             name: "RotationTests",
             dependencies: [

@@ -17,7 +17,7 @@ class Place:
         self.release = ROOT / ".build" / "release"
 
     def build(self):
-        for product in ("keyturn", "keyturn-lua", "bench-kr1"):
+        for product in ("keyturn", "keyturn-lua", "bench-kr1", "bench-provider", "example-provider"):
             subprocess.run(["swift", "build", "-c", "release", "--product", product], cwd=ROOT, check=True)
 
     def built(self, name):

@@ -254,6 +254,16 @@ extension ControlSession {
                 ]
             ),
         ],
+        // The programs that may be executed as key providers.
+        [
+            TableDefinition(
+                "plugins",
+                [
+                    "name text PRIMARY KEY", "path text NOT NULL", "sha256 text NOT NULL", "kind text NOT NULL",
+                    "version text NOT NULL", "registered_at text NOT NULL", "registered_by text NOT NULL",
+                ]
+            )
+        ],
         schedulerTables,
     ]
 

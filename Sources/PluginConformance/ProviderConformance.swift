@@ -9,6 +9,7 @@ public struct ProviderConformance: Sendable {
     private let provider: any KeyProvider
     private let deadline: Duration
     private let binding: WrapBinding
+    private let tellsUnknownKeys: Bool
 
     /// Makes a suite.
     ///
@@ -16,10 +17,16 @@ public struct ProviderConformance: Sendable {
     ///   - provider: The provider to check.
     ///   - binding: What the keys of the suite are bound to.
     ///   - deadline: The time that each call is allowed.
-    public init(_ provider: any KeyProvider, binding: WrapBinding, deadline: Duration = .seconds(30)) {
+    ///   - tellsUnknownKeys: Whether a wrap by an unknown key must be refused with `providerKeyUnknown`; false where the
+    ///     provider's own wire cannot tell, as with KMS v2, and any refusal will do.
+    public init(
+        _ provider: any KeyProvider, binding: WrapBinding, deadline: Duration = .seconds(30),
+        tellsUnknownKeys: Bool = true
+    ) {
         self.provider = provider
         self.binding = binding
         self.deadline = deadline
+        self.tellsUnknownKeys = tellsUnknownKeys
     }
 
     /// Runs every check, whatever the others give, in a fixed order.
@@ -34,6 +41,12 @@ public struct ProviderConformance: Sendable {
             await check("no wrap with a flipped byte unwraps", flippedBytes),
             await check("no truncated or empty wrap unwraps", truncations),
             await check("a wrap by an unknown key is refused as such", unknownKey),
+            await check("it names the same key each time", stableKey),
+            await check("two wraps of one key differ, and neither shows it", wrapsDiffer),
+            await check("a repeated call is answered", repetition),
+            await check("32 calls at once do not mix", concurrency),
+            await check("names of 255 bytes and of other alphabets can be bound to", longBindings),
+            await check("a wrap without its annotations does not unwrap", annotations),
         ]
     }
 
@@ -107,9 +120,77 @@ public struct ProviderConformance: Sendable {
         let wrapped = try await wrap(32, "unknown")
         let foreign = WrappedKey(
             ciphertext: wrapped.ciphertext, providerKeyID: "no-such-key", annotations: wrapped.annotations)
-        try await refused("it", as: .providerKeyUnknown) {
+        try await refused("it", as: tellsUnknownKeys ? .providerKeyUnknown : nil) {
             _ = try await provider.unwrap(foreign, binding: binding, call("unknown-back"))
         }
+    }
+}
+
+/// Cases beyond a single wrapped key.
+extension ProviderConformance {
+    private func stableKey() async throws {
+        var ids: Set<String> = []
+        for index in 0..<5 { ids.insert(try await provider.describeKey(call("stable-\(index)")).id) }
+        try require(ids.count == 1, "five looks give \(ids.count) names")
+    }
+
+    private func wrapsDiffer() async throws {
+        let (first, second) = (try await wrap(32, "differ-1"), try await wrap(32, "differ-2"))
+        try require(first.ciphertext != second.ciphertext, "both are the same \(first.ciphertext.count) bytes")
+        let secret = Self.material(32).withExposedBytes { Bytes($0) }
+        for wrapped in [first, second] {
+            let parts = [wrapped.ciphertext, Bytes(wrapped.providerKeyID.utf8)] + wrapped.annotations.values
+            try require(!parts.contains { Self.holds($0, secret) }, "a wrap holds the key in clear")
+        }
+    }
+
+    private func repetition() async throws {
+        for _ in 0..<2 {
+            let wrapped = try await wrap(32, "again")
+            let back = try await provider.unwrap(wrapped, binding: binding, call("again-back"))
+            try require(back.isEqual(to: Self.material(32)), "the repeated wrap holds another key")
+        }
+    }
+
+    private func concurrency() async throws {
+        let good = await withTaskGroup(of: Bool.self, returning: Int.self) { group in
+            for index in 1...32 { group.addTask { await roundTrip(of: index * 7) } }
+            return await group.reduce(0) { $0 + ($1 ? 1 : 0) }
+        }
+        try require(good == 32, "\(32 - good) of 32 fail or come back as others")
+    }
+
+    private func roundTrip(of count: Int) async -> Bool {
+        do {
+            let wrapped = try await wrap(count, "at-once-\(count)")
+            let back = try await provider.unwrap(wrapped, binding: binding, call("at-once-\(count)-back"))
+            return back.isEqual(to: Self.material(count))
+        } catch {
+            return false
+        }
+    }
+
+    private func longBindings() async throws {
+        let names = [String(repeating: "x", count: 255), "ключ-鍵-🔑"]
+        for instance in names {
+            let far = WrapBinding(
+                instance: instance, keyring: try Name("a" + String(repeating: "z", count: 62)), key: binding.key)
+            let wrapped = try await provider.wrap(Self.material(32), binding: far, call("far"))
+            let back = try await provider.unwrap(wrapped, binding: far, call("far-back"))
+            try require(back.isEqual(to: Self.material(32)), "the key comes back as another")
+        }
+    }
+
+    private func annotations() async throws {
+        let wrapped = try await wrap(32, "annotations")
+        guard !wrapped.annotations.isEmpty else { return }
+        let bare = WrappedKey(ciphertext: wrapped.ciphertext, providerKeyID: wrapped.providerKeyID)
+        try await refused("it") { _ = try await provider.unwrap(bare, binding: binding, call("annotations-back")) }
+    }
+
+    private static func holds(_ bytes: Bytes, _ secret: Bytes) -> Bool {
+        guard bytes.count >= secret.count else { return false }
+        return (0...(bytes.count - secret.count)).contains { bytes[$0..<($0 + secret.count)].elementsEqual(secret) }
     }
 }
 

@@ -25,9 +25,9 @@ struct Keyturn: AsyncParsableCommand {
             DiscoverCommand.self, StatusCommand.self, RunsCommand.self, RunCommand.self, KeyringCommand.self,
             RootCommand.self,
             BackupCommand.self,
-            ServeCommand.self, CallEntryCommand.self, ReferenceCommand.self, ScheduleCommand.self, SealCommand.self,
-            OpenCommand.self, RecoverCommand.self, ConsoleCommand.self, ScriptCommand.self, SelftestCommand.self,
-            VersionCommand.self,
+            ServeCommand.self, CallEntryCommand.self, ReferenceCommand.self, ProviderCommand.self, PluginCommand.self,
+            ScheduleCommand.self, SealCommand.self, OpenCommand.self, RecoverCommand.self, ConsoleCommand.self,
+            ScriptCommand.self, SelftestCommand.self, VersionCommand.self,
         ]
     )
 

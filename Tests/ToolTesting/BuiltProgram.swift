@@ -5,19 +5,24 @@ package enum BuiltProgram {
     /// The path of `keyturn`: beside the test bundle, or in one of the folders above it.
     ///
     /// - Throws: ``EndToEndError`` where it was not built.
-    package static func keyturn() throws -> String {
+    package static func keyturn() throws -> String { try named("keyturn") }
+
+    /// The path of a program of this package.
+    ///
+    /// - Throws: ``EndToEndError`` where it was not built.
+    package static func named(_ name: String) throws -> String {
         let named = CommandLine.arguments.filter { $0.hasPrefix("/") }
         for start in named + [Bundle.main.bundlePath, #filePath] {
             var folder = URL(filePath: start).deletingLastPathComponent()
             while folder.path != "/" {
-                for place in ["keyturn", ".build/debug/keyturn"] {
+                for place in [name, ".build/debug/\(name)"] {
                     let file = folder.appending(path: place).path
                     if isProgram(file) { return file }
                 }
                 folder.deleteLastPathComponent()
             }
         }
-        throw EndToEndError("keyturn was not built beside the tests")
+        throw EndToEndError("\(name) was not built beside the tests")
     }
 
     /// A folder that stands in this package.

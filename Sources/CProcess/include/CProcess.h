@@ -1,18 +1,57 @@
 #ifndef CPROCESS_H
 #define CPROCESS_H
 
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
 #include "CEvents.h"
 #include "CSocket.h"
 
 #include <spawn.h>
-#include <stdint.h>
-#include <sys/types.h>
 
-/// What Swift cannot call itself, or not in every build: variable arguments, GNU's own functions, clocks.
+/// What Swift cannot call itself, or not in every build: variable arguments, fork, GNU's own functions, clocks.
 
 /// Forbids core dumps of this process and tracing by other processes of the same user.
 /// Returns 0, or -1 with errno set.
 int kt_process_forbid_dumps(void);
+
+/// A program to start.
+typedef struct kt_program {
+    /// The file to execute, an open descriptor; -1 where `path` is executed.
+    int executable;
+    /// The path to execute where `executable` is -1.
+    const char *path;
+    /// Its arguments, with NULL at the end.
+    char *const *arguments;
+    /// Its whole environment, with NULL at the end.
+    char *const *environment;
+    /// The directory that it starts in.
+    const char *directory;
+    /// Its most bytes of address space, of one file that it writes, and its most descriptors.
+    uint64_t address_space, file_size, descriptors;
+} kt_program;
+
+/// A child process with the host's ends of its pipes.
+typedef struct kt_child {
+    pid_t pid;
+    /// Becomes readable when the child has ended.
+    int pidfd;
+    /// The child's standard input, output and error.
+    int input, output, errors;
+} kt_child;
+
+/// Starts a program in a process group of its own, with nothing of this process but the three pipes.
+///
+/// All children are forked by one thread that lives as long as the process, so that the kernel can kill them with it.
+/// Returns 0, or -1 with errno set; a program that could not be executed counts as not started.
+int kt_spawn(const kt_program *program, kt_child *child);
+
+/// Makes an empty file in memory that can be executed. Returns a descriptor, or -1 with errno set.
+int kt_memory_file(const char *name);
+
+/// Forbids every change to a file in memory, for ever. Returns 0, or -1 with errno set.
+int kt_memory_file_seal(int descriptor);
 
 /// Makes a pipe whose ends no program that is started inherits. Returns 0, or -1 with errno set.
 int kt_process_pipe(int ends[2]);

@@ -69,6 +69,7 @@ extension API {
             let entries = try await control.read { [after] in try $0.audit(after: after, limit: limit) }
             return Answer(.array(entries.map(\.value)), [.lines(entries.map { $0.value.json() })])
         }
+        try await call.checkOutput(file, for: "the audit export")
         var count: Int64 = 0
         while !call.scope.isCancelled {
             let page = try await control.read { [after] in try $0.audit(after: after, limit: 1000) }

@@ -65,15 +65,14 @@ extension API {
                 }
             ) { call in
                 let file = try call.descriptors.first(for: call.entry)
+                try await call.checkOutput(file, for: "the copy of root.key")
                 try await call.service.source.exportRootKey(to: call.arguments.texts("recipients"), into: file)
                 try await call.engine().recordEscrow(alongside: call.alongside)
                 return Answer(.null)
             },
             Entry(
                 "providers.list", "List the key providers, with the key that each wraps under now",
-                example: "providers.list()", result: "a list of providers", errors: ["providerUnavailable"],
-                role: .viewer,
-                handler: providers),
+                example: "providers.list()", result: "a list of providers", role: .viewer, handler: providers),
             Entry(
                 "providers.test", "Have a provider prove that it works: a checklist",
                 example: "providers.test(\"local\")", parameters: [.required("name", .provider, "the provider")],
@@ -103,9 +102,7 @@ extension API {
     private static func providers(_ call: Invocation) async throws -> Answer {
         var (values, rows): ([FrameValue], [[String]]) = ([], [])
         for (name, provider) in call.instance.context.providers.sorted(by: { $0.key < $1.key }) {
-            let info = try await provider.info()
-            let key = try await provider.describeKey(
-                ProviderCall(deadline: .seconds(10), idempotencyKey: "list-\(name)"))
+            let (info, key) = await described(provider, name)
             values.append([
                 "name": .string(name.description), "kind": .string(info.kind), "version": .string(info.version),
                 "key": .string(key.id), "isUsable": .bool(key.isUsable), "summary": .string(key.summary),
@@ -114,6 +111,16 @@ extension API {
         }
         let headers = ["provider", "kind", "version", "key", "usable", "summary"]
         return Answer(.array(values), [.table(nil, headers, rows: rows)])
+    }
+
+    /// What a provider says of itself and its key; one that does not answer is shown with the reason.
+    private static func described(_ provider: any KeyProvider, _ name: Name) async -> (ProviderInfo, ProviderKey) {
+        do {
+            let call = ProviderCall(deadline: .seconds(10), idempotencyKey: "list-\(name)")
+            return (try await provider.info(), try await provider.describeKey(call))
+        } catch {
+            return (ProviderInfo(kind: "", version: ""), ProviderKey(id: "", isUsable: false, summary: error.message))
+        }
     }
 
     private static func test(_ call: Invocation) async throws -> Answer {

@@ -113,7 +113,9 @@ extension API {
     }
 
     private static func exportKeys(_ call: Invocation) async throws -> Answer {
-        let file = SecretFile(try call.descriptors.first(for: call.entry))
+        let descriptor = try call.descriptors.first(for: call.entry)
+        try await call.checkOutput(descriptor, for: "the keys")
+        let file = SecretFile(descriptor)
         let text = try await call.engine().exportKeys(of: try call.arguments.name("name"), form: call.arguments.form)
         try file.write(text)
         return Answer(.null)

@@ -57,9 +57,21 @@ package protocol InstanceSource: Sendable {
     ///
     /// - Throws: A ``CodedError`` that says why.
     func exportRootKey(to recipients: [String], into descriptor: Int32) async throws
+
+    /// Refuses a place that nothing may be written to, such as where programs are executed from.
+    ///
+    /// - Parameters:
+    ///   - path: Where something is to be written.
+    ///   - what: What is to be written, for the message: `the audit export`.
+    ///   - instance: The instance that it comes from.
+    /// - Throws: A ``CodedError`` that says why.
+    func checkOutput(_ path: String, for what: String, of instance: Instance) async throws
 }
 
 extension InstanceSource {
+    /// A source that executes nothing from anywhere: every place will do.
+    package func checkOutput(_ path: String, for what: String, of instance: Instance) async throws {}
+
     /// A source without texts: its configurations have no functions.
     package func script(of configuration: Configuration) async throws -> ConfigurationScript {
         throw ControlError(.callerScriptFailed, "the functions of the configuration cannot be called here")

@@ -108,7 +108,7 @@ package actor InstanceService: ControlService {
     ///   - beginsJournal: Whether a journal that is missing is begun anew.
     /// - Returns: The instance.
     /// - Throws: Whatever stands in the way.
-    func instance(_ configuration: Configuration? = nil, beginsJournal: Bool = false) async throws -> Instance {
+    package func instance(_ configuration: Configuration? = nil, beginsJournal: Bool = false) async throws -> Instance {
         if let opened { return opened }
         // Whoever waits for another's opening gets the hooks as well.
         if let opening { return withHooks(try await opening.value) }

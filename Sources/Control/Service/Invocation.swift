@@ -41,6 +41,25 @@ package struct Invocation: Sendable {
         { [outcome] session in try outcome?.record(in: session) }
     }
 
+    /// Refuses a file that the caller handed over where nothing may be written to its place.
+    ///
+    /// - Throws: A ``CodedError`` that says why.
+    func checkOutput(_ descriptor: Int32, for what: String) async throws {
+        let link = "/proc/self/fd/\(descriptor)"
+        // Pipes and terminals have no place.
+        guard let path = try? FileManager.default.destinationOfSymbolicLink(atPath: link), path.hasPrefix("/") else {
+            return
+        }
+        try await checkOutput(path, for: what)
+    }
+
+    /// Refuses a path where nothing may be written to.
+    ///
+    /// - Throws: A ``CodedError`` that says why.
+    package func checkOutput(_ path: String, for what: String) async throws {
+        try await service.source.checkOutput(path, for: what, of: instance)
+    }
+
     /// The same call after its proposal.
     func with(_ proposal: Proposal) -> Invocation {
         var copy = self

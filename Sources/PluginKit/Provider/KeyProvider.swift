@@ -173,3 +173,9 @@ extension ProviderError: CodedError {
     /// The stable name of the code.
     public var codeName: String { code.rawValue }
 }
+
+/// A provider that keeps what it unwrapped for a bounded time, so that nothing above it has to.
+package protocol BoundedKeyCache: KeyProvider {
+    /// Forgets every unwrapped key at once.
+    func forgetKeys()
+}

@@ -32,7 +32,7 @@ package actor KeyAccess {
             do {
                 let material = try await unwrap(wrap, keyring: keyring, instance: instance)
                 try check(material, from: wrap, against: canary, of: record)
-                unwrapped[key] = material
+                if !keepsKeys(wrap.provider) { unwrapped[key] = material }
                 return material
             } catch {
                 cause = error
@@ -79,11 +79,14 @@ package actor KeyAccess {
                 .keyNotUnwrapped, "key \(material.id) of \"\(keyring)\" has no wrapped copy in the database")
         }
         for wrap in wraps { try await prove(wrap, holds: material, keyring: keyring, instance: instance) }
-        unwrapped[material.id] = material
+        if !wraps.contains(where: { keepsKeys($0.provider) }) { unwrapped[material.id] = material }
     }
 
     /// Forgets everything that is unwrapped.
-    package func dropCache() { unwrapped = [:] }
+    package func dropCache() {
+        unwrapped = [:]
+        for case let provider as any BoundedKeyCache in providers.values { provider.forgetKeys() }
+    }
 
     /// The provider of this name.
     ///
@@ -97,6 +100,9 @@ package actor KeyAccess {
         }
         return provider
     }
+
+    /// Whether a provider keeps what it unwrapped for as long as that may be, so that it is asked each time.
+    private func keepsKeys(_ provider: Name) -> Bool { providers[provider] is any BoundedKeyCache }
 
     /// Refuses material that is not what the version's canary was sealed under: nothing may be sealed under it.
     private func check(

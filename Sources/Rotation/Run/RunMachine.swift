@@ -25,6 +25,8 @@ package struct RunMachine: Hashable, Sendable {
         case requested(RunRequest)
         /// The process is asked to end.
         case interrupted
+        /// A provider cannot be reached; the phase is tried again by itself.
+        case outage(String)
         /// The phase cannot be finished.
         case failed(String)
     }
@@ -54,6 +56,7 @@ package struct RunMachine: Hashable, Sendable {
     /// How many values were exceptions when it was verified.
     package private(set) var exceptions: Int64 = 0
 
+    private var outages = 0
     private var remark: String?
     private var foundBefore: Int64?
     private var stubbornSweeps = 0
@@ -84,9 +87,13 @@ package struct RunMachine: Hashable, Sendable {
         case .requested(.cancel): return cancel()
         case .requested(.none): return .perform(phase)
         case .interrupted: return .leave
+        case .outage(let why): return waitOut(why)
         case .failed(let why): return fail(why)
         }
     }
+
+    /// How long to wait before the phase is tried again after an outage; doubles while the outage lasts.
+    package var outagePause: Duration { min(.seconds(1 << min(outages - 1, 5)), .seconds(30)) }
 
     private mutating func start() -> Action {
         guard state.isOpen else { return .end }
@@ -97,6 +104,7 @@ package struct RunMachine: Hashable, Sendable {
     }
 
     private mutating func advance() -> Action {
+        outages = 0
         guard let next = phase.next else { return .end }
         phase = next
         guard next == .done else { return .perform(next) }
@@ -146,6 +154,13 @@ package struct RunMachine: Hashable, Sendable {
         state = .paused
         message = "on request"
         return .park
+    }
+
+    private mutating func waitOut(_ why: String) -> Action {
+        outages += 1
+        state = .paused
+        message = "\(why); goes on by itself once it is there again"
+        return .perform(phase)
     }
 
     private mutating func cancel() -> Action {

@@ -65,6 +65,8 @@ struct Runner: Sendable {
             throw error
         } catch is CancellationError {
             throw CancellationError()
+        } catch  where waitsForPeople && machine.phase >= .prepare && Outage.isOne(error) {
+            return try await waitOut(error, of: &run, machine: &machine)
         } catch {
             let why = (error as? any CodedError)?.message ?? "\(error)"
             _ = machine.handle(.failed(why))
@@ -149,7 +151,7 @@ struct Runner: Sendable {
     ///
     /// A cancelled run and the key that it had prepared end together, and with each move the database gets older: a copy
     /// that was taken before it is told from the database itself.
-    private func record(_ machine: RunMachine, in run: inout RunRecord) async throws {
+    func record(_ machine: RunMachine, in run: inout RunRecord) async throws {
         guard (run.phase, run.state, run.message) != (machine.phase, machine.state, machine.message) else { return }
         let what = run.phase == machine.phase ? machine.state.rawValue : "phase \(machine.phase.rawValue)"
         let now = context.now()

@@ -49,10 +49,12 @@ extension InstanceService {
     /// - Throws: ``ControlError`` where two entries have one name.
     static func hosted(
         on directory: InstanceDirectory, life: Life,
+        providers: HostedProviders = HostedProviders(),
         logger: Logger = Logger(label: "keyturn") { StreamLogHandler.standardError(label: $0) }
     ) throws -> InstanceService {
         InstanceService(
-            LocalInstance(directory: directory, logger: logger), api: try API.complete(), life: life,
+            LocalInstance(directory: directory, logger: logger, hosted: providers),
+            api: try API.complete(with: providers), life: life,
             webhooks: Webhooks(), scripts: LuaScripts(folder: directory.scripts), logger: logger)
     }
 }

@@ -256,7 +256,7 @@ struct BackupRoomCommand: CallCommand {
 }
 
 /// A path as the daemon understands it, whatever folder it works in.
-private func absolutePath(_ path: String) -> String { URL(filePath: path).standardizedFileURL.path }
+func absolutePath(_ path: String) -> String { URL(filePath: path).standardizedFileURL.path }
 
 /// A place to restore to as the daemon understands it; connection strings of libpq stay as they are.
 private func absolutePlace(_ place: String) -> String {

@@ -4,11 +4,14 @@ internal import ControlStore
 internal import Foundation
 internal import Frames
 internal import KeyModel
+internal import ProviderHost
 internal import Rotation
 
 extension API {
-    /// Everything that can be called, the calls of backups among it, whose drivers only the executable knows.
-    static func complete() throws -> API { try API(builtIn + backups + destruction + pruning) }
+    /// Everything that can be called, the calls of backups and providers among it, whose drivers only the executable knows.
+    static func complete(with hosted: HostedProviders = HostedProviders()) throws -> API {
+        try API(builtIn + backups + destruction + pruning + providers(of: hosted) + plugins(of: hosted))
+    }
 
     /// The calls on backups.
     private static var backups: [Entry] {
@@ -31,6 +34,9 @@ extension API {
                     stage: call.arguments.text("stage").flatMap(BackupStage.init(rawValue:)),
                     verify: call.arguments.text("verify").flatMap { BackupLevel(word: $0) },
                     isPinned: call.arguments.truth("pin"), mayShrink: call.arguments.truth("may_shrink"))
+                if let directory = call.instance.configuration.backup?.directory {
+                    try await call.checkOutput(directory, for: "a backup")
+                }
                 let service = try BackupService(call)
                 return try Answer(try await call.cancellable { try await service.create(request) })
             },
@@ -290,6 +296,7 @@ extension Invocation {
     fileprivate func restore(mayReplace: Bool) async throws -> Answer {
         let (service, id, target) = (try BackupService(self), try backup, try arguments.required("to"))
         let identity = arguments.text("identity")
+        try await checkOutput(target, for: "a restored backup")
         let result = try await cancellable {
             try await service.restore(id, to: target, identity: identity, mayReplace: mayReplace)
         }

@@ -2,6 +2,7 @@ internal import ControlStore
 internal import Foundation
 internal import KeyModel
 internal import PluginKit
+internal import ProviderHost
 internal import Providers
 internal import Rotation
 internal import Storage
@@ -70,8 +71,10 @@ struct JoiningNode {
         }
         if !files.fileExists(atPath: directory.signingKey) { _ = try SigningKey.create(at: directory.signingKey) }
         // Everything that another command would need is there; as a last proof, an engine is made of it.
+        let local = try LocalProvider(opening: directory.rootKey)
         let context = try parts.context(
-            control: control, provider: try LocalProvider(opening: directory.rootKey),
+            control: control,
+            providers: try await parts.providers(of: configuration, local: local, control: control).providers,
             journal: NodeJournal(reading: directory.journal), signer: SigningKey(opening: directory.signingKey))
         try await RotationEngine(context: context, configurationHash: configuration.hash).requireCurrent()
         try directory.write(.init(instance: present.record.id, configuration: configuration.file))

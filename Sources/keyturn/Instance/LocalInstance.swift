@@ -3,6 +3,7 @@ internal import ControlStore
 internal import Foundation
 internal import KeyModel
 internal import Logging
+internal import ProviderHost
 internal import Providers
 internal import Rotation
 internal import Scripting
@@ -11,6 +12,8 @@ internal import Scripting
 struct LocalInstance: InstanceSource {
     let directory: InstanceDirectory
     let logger: Logger
+    /// Told which providers the instance has once it is open.
+    let hosted: HostedProviders
 
     func configuration() async throws -> Configuration {
         let description = try directory.read()
@@ -33,14 +36,22 @@ struct LocalInstance: InstanceSource {
         if beginsJournal { try directory.beginJournal(of: try directory.read().instance) }
         let parts = try Parts()
         let store = try await Parts.connect(configuration.database)
+        let control = ControlStore(engine: store)
+        let providers = try await parts.providers(
+            of: configuration, local: try LocalProvider(opening: directory.rootKey), control: control, logger: logger)
+        hosted.hold(providers)
         let context = try parts.context(
-            control: ControlStore(engine: store), provider: try LocalProvider(opening: directory.rootKey),
+            control: control, providers: providers.providers,
             journal: NodeJournal(reading: directory.journal), signer: SigningKey(opening: directory.signingKey),
             logger: logger
         )
         // Brings the schema up to date, and refuses a database of somebody else's, before anything else is done with it.
         _ = try await RotationEngine(context: context, configurationHash: configuration.hash)
         return Instance(directory: directory, configuration: configuration, context: context)
+    }
+
+    func checkOutput(_ path: String, for what: String, of instance: Instance) async throws {
+        try await PluginCatalogue(instance.context.control).checkOutput(path, for: what)
     }
 
     func exportRootKey(to recipients: [String], into descriptor: Int32) async throws {

@@ -3,6 +3,7 @@ internal import ControlStore
 internal import Foundation
 internal import KeyModel
 internal import PluginKit
+internal import ProviderHost
 internal import Providers
 internal import Rotation
 internal import Storage
@@ -25,8 +26,10 @@ struct NewInstance {
         return try await InstanceLock(taking: directory).holding {
             let begun = try await unfinished(control)
             let record = if let begun { begun } else { try await record(configuration, parts, control) }
+            let local = try LocalProvider(opening: directory.rootKey)
             let context = try parts.context(
-                control: control, provider: try LocalProvider(opening: directory.rootKey),
+                control: control,
+                providers: try await parts.providers(of: configuration, local: local, control: control).providers,
                 journal: NodeJournal(reading: directory.journal), signer: SigningKey(opening: directory.signingKey)
             )
             let engine = try await RotationEngine(context: context, configurationHash: configuration.hash)

@@ -5,6 +5,7 @@ internal import KR1
 internal import KeyModel
 internal import Logging
 internal import PluginKit
+internal import ProviderHost
 internal import Providers
 internal import Rotation
 internal import Scripting
@@ -35,12 +36,28 @@ struct Parts {
         }
     }
 
+    /// The providers that a configuration declares, with the built-in one; none is asked yet.
+    func providers(
+        of configuration: Configuration, local: LocalProvider, control: ControlStore,
+        logger: Logger = Logger(label: "keyturn") { StreamLogHandler.standardError(label: $0) }
+    ) async throws -> ProviderRegistry {
+        let plugins = try await PluginCatalogue(control).list()
+        let surroundings = ProviderRegistry.Surroundings(
+            directory: URL(filePath: configuration.file).deletingLastPathComponent().path,
+            environment: ProcessInfo.processInfo.environment
+        ) { name, urgency, line in
+            logger.log(level: .init(urgency: urgency), "\(line)", metadata: ["provider": "\(name)"])
+        }
+        return ProviderRegistry(
+            configuration.providers, local: local, plugins: plugins, surroundings: surroundings)
+    }
+
     func context(
-        control: ControlStore, provider: LocalProvider, journal: NodeJournal, signer: SigningKey,
+        control: ControlStore, providers: [Name: any KeyProvider], journal: NodeJournal, signer: SigningKey,
         logger: Logger = Logger(label: "keyturn") { StreamLogHandler.standardError(label: $0) }
     ) throws -> RotationContext {
         RotationContext(
-            control: control, cores: cores, providers: [try Name("local"): provider], memory: NodeMemory(journal),
+            control: control, cores: cores, providers: providers, memory: NodeMemory(journal),
             signer: signer, actor: Self.actor, holder: "\(ProcessInfo.processInfo.hostName), process \(getpid())",
             now: { Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) },
             reached: { [death] in death?.reached($0.rawValue) },
@@ -53,6 +70,19 @@ struct Parts {
         let uid = getuid()
         let name = getpwuid(uid).map { String(cString: $0.pointee.pw_name) } ?? "?"
         return "\(name) (uid \(uid))"
+    }
+}
+
+extension Logger.Level {
+    /// The level of what a plugin says; what it merely tells is not worth a line of ours.
+    fileprivate init(urgency: Int) {
+        self =
+            switch urgency {
+            case ...3: .error
+            case 4: .warning
+            case 5: .notice
+            default: .debug
+            }
     }
 }
 

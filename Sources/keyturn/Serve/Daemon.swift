@@ -4,6 +4,7 @@ internal import Foundation
 internal import KeyModel
 internal import Logging
 internal import Monitoring
+internal import ProviderHost
 internal import Rotation
 internal import Scheduling
 internal import ServiceLifecycle
@@ -19,6 +20,10 @@ struct Daemon {
     let figures: FigureListener?
     let manager: ServiceManager
     let logger: Logger
+    /// Follows keys that are turned outside.
+    let keyWatch: KeyWatch
+    /// The socket for a cluster's keys; nil where none is served.
+    let cluster: ClusterService?
     /// How long a stop may take.
     let patience: Duration
 
@@ -28,8 +33,9 @@ struct Daemon {
     func run(until interrupt: Interrupt) async throws {
         var services: [any Service] = [
             EngineService(service: service, logger: logger), ScheduleService(scheduler: scheduler),
-            SocketService(server: server),
+            SocketService(server: server), keyWatch,
         ]
+        if let cluster { services.append(cluster) }
         if let figures { services.append(FigureService(listener: figures)) }
         if let interval = manager.watchdog {
             services.append(WatchdogService(server: server, manager: manager, interval: interval))
@@ -128,6 +134,23 @@ private struct SocketService: Service {
     }
 }
 
+/// Serves KMS v2 until the daemon stops.
+struct ClusterService: Service {
+    let server: KMSv2Server
+    let endpoint: String
+    let logger: Logger
+
+    func run() async throws {
+        try await cancelWhenGracefulShutdown {
+            do {
+                try await server.run {
+                    logger.notice("serving KMS v2", metadata: ["endpoint": "\(endpoint)"])
+                }
+            } catch is CancellationError {}
+        }
+    }
+}
+
 /// Tells the service manager that the daemon lives, as long as the thread of its sockets does.
 private struct WatchdogService: Service {
     let server: SocketServer
@@ -150,6 +173,12 @@ private struct LoggingClient: ControlClient {
     let logger: Logger
 
     func show(_ event: ControlEvent) async { if case .warning(let text) = event { logger.warning("\(text)") } }
+    func answer(_ question: Question) async -> String? { nil }
+}
+
+/// A client without a person.
+struct SilentClient: ControlClient {
+    func show(_ event: ControlEvent) async {}
     func answer(_ question: Question) async -> String? { nil }
 }
 

@@ -1,0 +1,73 @@
+package import GRPCCore
+package import PluginKit
+
+/// Both directions between what PluginKit calls a failure and what gRPC calls one.
+extension ProviderError {
+    /// Where a hint travels.
+    private static let hintKey = "keyturn-hint-bin"
+
+    /// The status that says the same on the wire.
+    package var status: RPCError {
+        var metadata = Metadata()
+        if let hint { metadata.addBinary(Array(hint.utf8.prefix(2048)), forKey: Self.hintKey) }
+        return RPCError(code: code.status, message: String(message.prefix(1024)), metadata: metadata)
+    }
+
+    /// Reads a status; what the other side wrote is escaped and cut, never trusted.
+    ///
+    /// - Parameters:
+    ///   - status: What came back.
+    ///   - subject: Who was asked for what, for the message: `provider "hsm" cannot wrap`.
+    package init(_ status: RPCError, subject: String) {
+        let said = status.message.isEmpty ? status.code.description : WireText.escaped(status.message)
+        self.init(Code(status.code), "\(subject): \(said)", hint: Self.hint(in: status.metadata))
+    }
+
+    private static func hint(in metadata: Metadata) -> String? {
+        for value in metadata[binaryValues: hintKey] { return WireText.escaped(String(decoding: value, as: UTF8.self)) }
+        return nil
+    }
+}
+
+extension ProviderError.Code {
+    /// The gRPC status of a code.
+    fileprivate var status: RPCError.Code {
+        switch self {
+        case .providerUnavailable: .unavailable
+        case .providerDenied: .permissionDenied
+        case .providerKeyUnknown: .notFound
+        case .dataNotAuthentic: .dataLoss
+        case .providerMisconfigured: .failedPrecondition
+        case .providerAnswerInvalid: .internalError
+        }
+    }
+
+    /// The code of a gRPC status.
+    fileprivate init(_ status: RPCError.Code) {
+        switch status {
+        case .unavailable, .deadlineExceeded, .cancelled, .aborted: self = .providerUnavailable
+        case .permissionDenied, .unauthenticated: self = .providerDenied
+        case .notFound: self = .providerKeyUnknown
+        case .dataLoss: self = .dataNotAuthentic
+        case .failedPrecondition, .invalidArgument, .unimplemented, .outOfRange: self = .providerMisconfigured
+        default: self = .providerAnswerInvalid
+        }
+    }
+}
+
+/// Text from another process, made fit for a message.
+package enum WireText {
+    /// Escapes what a terminal would act on and cuts after about `limit` bytes.
+    package static func escaped(_ text: some StringProtocol, limit: Int = 400) -> String {
+        var result = ""
+        for scalar in text.unicodeScalars {
+            guard result.utf8.count < limit else { return result + "…" }
+            switch scalar.properties.generalCategory {
+            case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .surrogate, .unassigned:
+                result += "\\u{\(String(scalar.value, radix: 16))}"
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result
+    }
+}

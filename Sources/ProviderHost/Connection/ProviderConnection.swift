@@ -1,0 +1,71 @@
+internal import Foundation
+internal import GRPCCore
+internal import GRPCNIOTransportHTTP2Posix
+internal import NIOCore
+internal import NIOPosix
+internal import PluginKit
+internal import PluginWire
+internal import Synchronization
+
+/// One connection to a provider's socket; it does not connect again, its owner makes another.
+final class ProviderConnection: Sendable {
+    /// The most bytes of one message in either direction.
+    static let maximumMessage = 256 * 1024
+
+    /// What is called through it.
+    let client: GRPCClient<HTTP2ClientTransport.WrappedChannel>
+
+    private let running: Task<Void, Never>
+    private let state: State
+
+    private final class State: Sendable {
+        let isClosed = Mutex(false)
+    }
+
+    private init(_ client: GRPCClient<HTTP2ClientTransport.WrappedChannel>) {
+        let state = State()
+        self.client = client
+        self.state = state
+        // Ends with the connection, which `close` ends.
+        running = Task.detached {
+            try? await client.runConnections()
+            state.isClosed.withLock { $0 = true }
+        }
+    }
+
+    deinit { running.cancel() }
+
+    /// Whether it has ended.
+    var isClosed: Bool { state.isClosed.withLock { $0 } }
+
+    /// Connects to a socket whose listener has been made sure of.
+    static func open(_ socket: ProviderSocket) async throws(ProviderError) -> ProviderConnection {
+        let descriptor = try socket.connect()
+        let transport: HTTP2ClientTransport.WrappedChannel
+        do {
+            transport = try await .wrapping(config: .defaults { $0.http2.authority = "localhost" }) { configure in
+                try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+                    .withConnectedSocket(descriptor, channelInitializer: configure)
+            }
+        } catch {
+            throw ProviderError(
+                .providerUnavailable, "cannot speak with \(socket.path): \(WireText.escaped("\(error)"))")
+        }
+        return ProviderConnection(GRPCClient(transport: transport))
+    }
+
+    /// Ends it; calls in hand fail.
+    func close() {
+        client.beginGracefulShutdown()
+        running.cancel()
+    }
+
+    /// What every call is limited to.
+    static func options(within deadline: Duration) -> CallOptions {
+        var options = CallOptions.defaults
+        options.timeout = deadline
+        options.maxRequestMessageBytes = maximumMessage
+        options.maxResponseMessageBytes = maximumMessage
+        return options
+    }
+}

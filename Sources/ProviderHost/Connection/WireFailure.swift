@@ -1,0 +1,39 @@
+internal import GRPCCore
+internal import PluginKit
+internal import PluginWire
+
+/// Why a call over the wire failed, told apart by whose fault it is.
+struct WireFailure {
+    private let error: any Error
+
+    init(_ error: any Error) { self.error = error }
+
+    /// The failure in PluginKit's words.
+    func providerError(subject: String, deadline: Duration) -> ProviderError {
+        guard let status = error as? RPCError else {
+            if error is CancellationError {
+                return ProviderError(.providerUnavailable, "\(subject): the call was cancelled")
+            }
+            return ProviderError(.providerAnswerInvalid, "\(subject): \(WireText.escaped("\(error)"))")
+        }
+        if status.code == .deadlineExceeded {
+            let time = Double(deadline.components.seconds) + Double(deadline.components.attoseconds) / 1e18
+            return ProviderError(
+                .providerUnavailable, "\(subject): it did not answer within \(time) s",
+                hint: "An answer that still comes is thrown away; try again, or allow more with deadline = …."
+            )
+        }
+        // A cause is only there where this side gave up on the answer: it could not be read, or was too large.
+        if status.cause != nil, [.invalidArgument, .internalError, .unknown, .resourceExhausted].contains(status.code) {
+            return ProviderError(
+                .providerAnswerInvalid, "\(subject): its answer cannot be read: \(WireText.escaped(status.message))")
+        }
+        if status.code == .unavailable {
+            return ProviderError(
+                .providerUnavailable, "\(subject): \(WireText.escaped(status.message)); the outcome is unknown",
+                hint: ProviderError(status, subject: subject).hint
+            )
+        }
+        return ProviderError(status, subject: subject)
+    }
+}

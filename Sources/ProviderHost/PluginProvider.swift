@@ -1,0 +1,124 @@
+internal import Foundation
+internal import GRPCCore
+internal import GRPCNIOTransportHTTP2Posix
+package import KeyModel
+package import PluginKit
+internal import PluginWire
+internal import SwiftProtobuf
+
+/// A key provider that answers in another process, over `keyturn.provider.v1`.
+package struct PluginProvider: KeyProvider {
+    private let name: Name
+    private let settings: [String: String]
+    private let source: any ConnectionSource
+
+    private typealias Client = Keyturn_Provider_V1_KeyProvider.Client<HTTP2ClientTransport.WrappedChannel>
+
+    /// Reaches a provider whose process is supervised.
+    package init(name: Name, settings: [String: String], supervisor: PluginSupervisor) {
+        self.init(name: name, settings: settings, source: supervisor)
+    }
+
+    init(name: Name, settings: [String: String], source: any ConnectionSource) {
+        self.name = name
+        self.settings = settings
+        self.source = source
+    }
+
+    /// Asks for kind and version.
+    package func info() async throws(ProviderError) -> ProviderInfo {
+        let answer = try await ask("say what it is", ProviderCall(deadline: .seconds(3), idempotencyKey: "info")) {
+            try await $0.getInfo(Keyturn_Provider_V1_GetInfoRequest(), options: $1)
+        }
+        return ProviderInfo(
+            kind: WireText.escaped(answer.kind, limit: 63), version: WireText.escaped(answer.version, limit: 63))
+    }
+
+    /// The settings that the plugin understands: name, summary, whether it must be given.
+    package func settingNames() async throws(ProviderError) -> [(name: String, summary: String, isRequired: Bool)] {
+        let answer = try await ask("say what it is", ProviderCall(deadline: .seconds(3), idempotencyKey: "info")) {
+            try await $0.getInfo(Keyturn_Provider_V1_GetInfoRequest(), options: $1)
+        }
+        return answer.settings.prefix(100).map {
+            (WireText.escaped($0.name, limit: 63), WireText.escaped($0.summary, limit: 200), $0.isRequired)
+        }
+    }
+
+    /// Has the provider try its key.
+    package func test(_ call: ProviderCall) async throws(ProviderError) -> [ProviderCheck] {
+        let request = Keyturn_Provider_V1_TestRequest.with { $0.call = message(call) }
+        let answer = try await ask("test its key", call) { try await $0.test(request, options: $1) }
+        return answer.checks.prefix(100).map(ProviderCheck.init)
+    }
+
+    /// Wraps over the wire.
+    package func wrap(
+        _ material: borrowing SecretBytes, binding: WrapBinding, _ call: ProviderCall
+    ) async throws(ProviderError) -> WrappedKey {
+        var request = Keyturn_Provider_V1_WrapRequest()
+        request.call = message(call)
+        request.binding = Keyturn_Provider_V1_Binding(binding)
+        request.material = material.withExposedBytes { Data($0) }
+        let answer = try await ask("wrap key \(binding.key)", call) { [request] in
+            try await $0.wrap(request, options: $1)
+        }
+        return WrappedKey(answer.wrapped)
+    }
+
+    /// Unwraps over the wire.
+    package func unwrap(
+        _ wrapped: WrappedKey, binding: WrapBinding, _ call: ProviderCall
+    ) async throws(ProviderError) -> SecretBytes {
+        let request = Keyturn_Provider_V1_UnwrapRequest.with {
+            $0.call = message(call)
+            $0.binding = Keyturn_Provider_V1_Binding(binding)
+            $0.wrapped = Keyturn_Provider_V1_WrappedKey(wrapped)
+        }
+        let what = "unwrap key \(binding.key)"
+        let answer = try await ask(what, call) { try await $0.unwrap(request, options: $1) }
+        guard KeyMaterial.sizes.contains(answer.material.count) else {
+            throw ProviderError(
+                .providerAnswerInvalid, "\(subject(what)): it gave back \(answer.material.count) bytes, not 1 to 256")
+        }
+        return SecretBytes(copying: answer.material)
+    }
+
+    /// Asks which key would wrap now.
+    package func describeKey(_ call: ProviderCall) async throws(ProviderError) -> ProviderKey {
+        let request = Keyturn_Provider_V1_DescribeKeyRequest.with { $0.call = message(call) }
+        let answer = try await ask("describe its key", call) { try await $0.describeKey(request, options: $1) }
+        return ProviderKey(answer.key)
+    }
+
+    /// Has the provider make a new key.
+    package func rotateKey(_ call: ProviderCall) async throws(ProviderError) -> ProviderKey {
+        let request = Keyturn_Provider_V1_RotateKeyRequest.with { $0.call = message(call) }
+        let answer = try await ask("make a new key", call) { try await $0.rotateKey(request, options: $1) }
+        return ProviderKey(answer.key)
+    }
+
+    private func message(_ call: ProviderCall) -> Keyturn_Provider_V1_Call {
+        .with {
+            $0.settings = settings
+            $0.deadlineMs = UInt32(
+                clamping: call.deadline.components.seconds * 1000
+                    + call.deadline.components.attoseconds / 1_000_000_000_000_000)
+            $0.idempotencyKey = call.idempotencyKey
+        }
+    }
+
+    private func subject(_ what: String) -> String { "provider \"\(name)\" cannot \(what)" }
+
+    /// Asks; whatever goes wrong becomes one of PluginKit's failures.
+    private func ask<Answer: Sendable>(
+        _ what: String, _ call: ProviderCall, _ body: (Client, CallOptions) async throws -> Answer
+    ) async throws(ProviderError) -> Answer {
+        let connection = try await source.connection()
+        do {
+            return try await body(
+                Client(wrapping: connection.client), ProviderConnection.options(within: call.deadline))
+        } catch {
+            throw WireFailure(error).providerError(subject: subject(what), deadline: call.deadline)
+        }
+    }
+}

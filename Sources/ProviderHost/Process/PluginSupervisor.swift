@@ -1,0 +1,293 @@
+internal import Foundation
+package import KeyModel
+package import PluginKit
+internal import PluginWire
+
+/// Where connections to a provider come from.
+protocol ConnectionSource: Sendable {
+    /// A connection that was open a moment ago.
+    func connection() async throws(ProviderError) -> ProviderConnection
+}
+
+/// How a plugin is to be run.
+package struct PluginLaunch: Sendable {
+    /// The provider's name, for messages.
+    package var name: Name
+    /// The file.
+    package var file: PluginFile
+    /// The SHA-256 that it must have; nil only where a person tries an unregistered file.
+    package var sha256: String?
+    /// Its whole environment, less what the protocol adds.
+    package var environment: [String: String]
+    /// Where its private directory is made.
+    package var runtimeDirectory: String
+    /// What it may use.
+    package var limits: ProcessLimits
+    /// Takes what it says on standard error: how urgent, 0…7, and what.
+    package var log: @Sendable (Int, String) -> Void
+
+    /// The environment of a plugin that is given nothing by name.
+    package static let cleanEnvironment = ["PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"]
+
+    /// Describes how to run a plugin.
+    package init(
+        name: Name, file: PluginFile, sha256: String?, environment: [String: String] = cleanEnvironment,
+        runtimeDirectory: String = "/tmp", limits: ProcessLimits = ProcessLimits(),
+        log: @escaping @Sendable (Int, String) -> Void = { _, _ in }
+    ) {
+        self.name = name
+        self.file = file
+        self.sha256 = sha256
+        self.environment = environment
+        self.runtimeDirectory = runtimeDirectory
+        self.limits = limits
+        self.log = log
+    }
+}
+
+/// Keeps one plugin's process: starts it when it is needed, again when it ended, and stops it.
+package actor PluginSupervisor: ConnectionSource {
+    /// A process with the connection to it.
+    private final class Running: Sendable {
+        let process: PluginProcess
+        let connection: ProviderConnection
+        let image: PluginImage
+
+        init(_ process: PluginProcess, _ connection: ProviderConnection, _ image: PluginImage) {
+            self.process = process
+            self.connection = connection
+            self.image = image
+        }
+
+        var isAlive: Bool { process.ending == nil && !connection.isClosed }
+    }
+
+    private enum State {
+        case idle
+        case starting(Task<Result<Running, ProviderError>, Never>)
+        case running(Running)
+        case refused(ProviderError)
+        case stopped
+    }
+
+    private var launch: PluginLaunch
+    private var state = State.idle
+    private var restarts = RestartPolicy()
+    private let begin = ContinuousClock.now
+
+    /// Waits for a start at most this long before a call fails instead.
+    private static let patience = Duration.seconds(1)
+
+    /// Makes a supervisor; nothing is started before the first call.
+    package init(_ launch: PluginLaunch) { self.launch = launch }
+
+    deinit {
+        // Whoever lets go of it without a word still leaves no process behind.
+        if case .running(let running) = state { Task.detached { await Self.end(running) } }
+    }
+
+    /// The process id; nil where none runs.
+    package var pid: Int32? {
+        guard case .running(let running) = state, running.isAlive else { return nil }
+        return running.process.pid
+    }
+
+    /// What the running plugin said of itself, with the hash of its file; nil where none runs.
+    package var greeting: (kind: String, version: String, sha256: String)? {
+        guard case .running(let running) = state else { return nil }
+        let handshake = running.process.handshake
+        return (
+            WireText.escaped(handshake.kind, limit: 63), WireText.escaped(handshake.version, limit: 63),
+            running.image.sha256
+        )
+    }
+
+    /// A connection to the process, which is started where none runs.
+    func connection() async throws(ProviderError) -> ProviderConnection { try await running().connection }
+
+    /// Starts it now, where none runs.
+    ///
+    /// - Throws: `ProviderError`.
+    package func start() async throws(ProviderError) { _ = try await running() }
+
+    /// Lets go of the process's standard input and nothing else, for a trial of what it does then.
+    package func letGo() {
+        if case .running(let running) = state { running.process.closeInput() }
+    }
+
+    /// Sends bytes to the process's socket, for a trial of what it does with them.
+    ///
+    /// - Throws: `ProviderError` where it cannot be reached.
+    package func sendRaw(_ bytes: some Sequence<UInt8>) async throws(ProviderError) {
+        let running = try await running()
+        let descriptor = try ProviderSocket(path: running.process.socket, users: [geteuid()]).connect()
+        _ = Pipes.write(Data(bytes), to: descriptor)
+        close(descriptor)
+    }
+
+    /// Ends the process for good.
+    package func stop() async {
+        let last = state
+        state = .stopped
+        switch last {
+        case .running(let running): await Self.end(running)
+        case .starting(let task): if case .success(let running) = await task.value { await Self.end(running) }
+        case .idle, .refused, .stopped: break
+        }
+    }
+
+    /// Puts another file, or the changed one, in the place of what runs: starts it, proves it, switches, and ends the old one
+    /// once its calls are answered.
+    ///
+    /// The new process must unwrap what it wraps, and what the old one wrapped.
+    ///
+    /// - Parameters:
+    ///   - file: The file to run from now on.
+    ///   - sha256: The hash that it must have.
+    ///   - settings: The provider's settings, for the proof.
+    /// - Throws: `ProviderError`; then the old process goes on.
+    package func reload(
+        _ file: PluginFile, sha256: String, settings: [String: String]
+    ) async throws(ProviderError) {
+        var next = launch
+        next.file = file
+        next.sha256 = sha256
+        let present = try? await running()
+        let new = try await Self.start(next)
+        do throws(ProviderError) {
+            try await Self.prove(new, after: present, named: launch.name, settings)
+        } catch {
+            await Self.end(new)
+            throw error
+        }
+        let old = state
+        launch = next
+        state = .running(new)
+        restarts = RestartPolicy()
+        if case .running(let running) = old { await Self.end(running) }
+    }
+
+    private static func prove(
+        _ new: Running, after old: Running?, named name: Name, _ settings: [String: String]
+    ) async throws(ProviderError) {
+        guard let keyring = try? Name("reload"), let key = KeyID(1) else { return }
+        let binding = WrapBinding(instance: "reload", keyring: keyring, key: key)
+        let call = ProviderCall(deadline: .seconds(10), idempotencyKey: "reload-\(UUID().uuidString)")
+        let material = SecretBytes(copying: (0..<32).map { _ in UInt8.random(in: 0...255) })
+        let holders = [new, old].compactMap { $0 }
+        let new = PluginProvider(name: name, settings: settings, source: Fixed(new.connection))
+        for holder in holders {
+            let source = PluginProvider(name: name, settings: settings, source: Fixed(holder.connection))
+            let wrapped: WrappedKey
+            do throws(ProviderError) {
+                wrapped = try await source.wrap(material, binding: binding, call)
+            } catch  where holder === old {
+                // What runs now is broken; replacing it is what was asked for.
+                continue
+            }
+            let back = try await new.unwrap(wrapped, binding: binding, call)
+            guard back.isEqual(to: material) else {
+                throw ProviderError(
+                    .providerAnswerInvalid, "the new plugin of \"\(name)\" gives back another key than was wrapped",
+                    hint: "The old one goes on."
+                )
+            }
+        }
+    }
+
+    private func running() async throws(ProviderError) -> Running {
+        while true {
+            switch state {
+            case .running(let running) where running.isAlive: return running
+            case .running(let running): await ended(running)
+            case .refused(let error): throw error
+            case .stopped:
+                throw ProviderError(.providerUnavailable, "provider \"\(launch.name)\" is stopped")
+            case .starting(let task): return try await task.value.get()
+            case .idle:
+                try await waitForTurn()
+                guard case .idle = state else { continue }
+                return try await startOne()
+            }
+        }
+    }
+
+    private func startOne() async throws(ProviderError) -> Running {
+        let task = Task { [launch] in await Self.attempt(launch) }
+        state = .starting(task)
+        let result = await task.value
+        guard case .starting(let current) = state, current == task else { return try result.get() }
+        switch result {
+        case .success(let running): state = .running(running)
+        case .failure(let error) where error.code == .providerMisconfigured: state = .refused(error)
+        case .failure:
+            state = .idle
+            restarts.ended(at: begin.duration(to: .now))
+        }
+        return try result.get()
+    }
+
+    /// Notes that a process ended by itself, or lost its connection, and makes sure that it is gone.
+    private func ended(_ running: Running) async {
+        guard case .running(let current) = state, current === running else { return }
+        state = .idle
+        restarts.ended(at: begin.duration(to: .now))
+        await Self.end(running)
+    }
+
+    /// Waits for the pause after an end where it is short; where it is long, a call fails rather than hangs.
+    private func waitForTurn() async throws(ProviderError) {
+        switch restarts.decision(at: begin.duration(to: .now), jitter: .random(in: 0...1)) {
+        case .start: return
+        case .wait(let pause) where pause <= Self.patience: try? await Task.sleep(for: pause)
+        case .wait(let pause):
+            throw ProviderError(
+                .providerUnavailable,
+                "provider \"\(launch.name)\" ended by itself and is started again in \(pause.components.seconds + 1) s")
+        case .leave:
+            throw ProviderError(
+                .providerUnavailable,
+                "provider \"\(launch.name)\" ended \(RestartPolicy.mostEnds) times within 10 minutes and is left alone",
+                hint: "Look at what it says on standard error; \"keyturn plugin reload\" starts it again."
+            )
+        }
+    }
+
+    private static func attempt(_ launch: PluginLaunch) async -> Result<Running, ProviderError> {
+        do throws(ProviderError) { return .success(try await start(launch)) } catch { return .failure(error) }
+    }
+
+    private static func start(_ launch: PluginLaunch) async throws(ProviderError) -> Running {
+        let image = try launch.file.load(expecting: launch.sha256)
+        let process = try await PluginProcess.start(
+            image, environment: launch.environment, beneath: launch.runtimeDirectory, limits: launch.limits
+        ) { [log = launch.log] in log($0.urgency, $0.text) }
+        do throws(ProviderError) {
+            let socket = try ProviderSocket(path: process.socket, users: [geteuid()])
+            return Running(process, try await ProviderConnection.open(socket), image)
+        } catch {
+            await process.stop()
+            throw error
+        }
+    }
+
+    /// Asks over the wire, then by its standard input, then by signals.
+    private static func end(_ running: Running) async {
+        if running.isAlive {
+            let client = Keyturn_Provider_V1_KeyProvider.Client(wrapping: running.connection.client)
+            _ = try? await client.shutdown(
+                Keyturn_Provider_V1_ShutdownRequest(), options: ProviderConnection.options(within: .seconds(1)))
+        }
+        await running.process.stop()
+        running.connection.close()
+    }
+
+    /// A connection that is what it is.
+    private struct Fixed: ConnectionSource {
+        let fixed: ProviderConnection
+
+        init(_ fixed: ProviderConnection) { self.fixed = fixed }
+
+        func connection() async throws(ProviderError) -> ProviderConnection { fixed }
+    }
+}

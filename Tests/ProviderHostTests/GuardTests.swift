@@ -1,0 +1,184 @@
+internal import KeyModel
+internal import PluginKit
+internal import ProviderHost
+internal import Synchronization
+internal import Testing
+
+/// A provider that answers as it is told, and counts.
+final class ScriptedProvider: KeyProvider {
+    private let state = Mutex((failure: ProviderError?.none, calls: 0))
+
+    /// How many calls reached it.
+    var calls: Int { state.withLock { $0.calls } }
+
+    /// Makes it fail from now on, or answer again.
+    func fail(_ code: ProviderError.Code?) {
+        state.withLock { $0.failure = code.map { ProviderError($0, "scripted") } }
+    }
+
+    private func answer() throws(ProviderError) {
+        let failure = state.withLock { state in
+            state.calls += 1
+            return state.failure
+        }
+        if let failure { throw failure }
+    }
+
+    func info() async throws(ProviderError) -> ProviderInfo { ProviderInfo(kind: "scripted", version: "1") }
+
+    func test(_ call: ProviderCall) async throws(ProviderError) -> [ProviderCheck] { [] }
+
+    func wrap(
+        _ material: borrowing SecretBytes, binding: WrapBinding, _ call: ProviderCall
+    ) async throws(ProviderError) -> WrappedKey {
+        try answer()
+        return WrappedKey(ciphertext: material.withExposedBytes { Bytes($0.map { ~$0 }) }, providerKeyID: "k")
+    }
+
+    func unwrap(
+        _ wrapped: WrappedKey, binding: WrapBinding, _ call: ProviderCall
+    ) async throws(ProviderError) -> SecretBytes {
+        try answer()
+        return SecretBytes(copying: wrapped.ciphertext.map { ~$0 })
+    }
+
+    func describeKey(_ call: ProviderCall) async throws(ProviderError) -> ProviderKey {
+        try answer()
+        return ProviderKey(id: "k", isUsable: true, summary: "")
+    }
+}
+
+/// A clock that tests move.
+final class HandClock: Sendable {
+    private let time = Mutex(Duration.zero)
+
+    var now: Duration { time.withLock { $0 } }
+
+    func advance(by step: Duration) { time.withLock { $0 += step } }
+}
+
+/// What stands between the engine and a provider.
+struct GuardTests {
+    private let scripted = ScriptedProvider()
+    private let clock = HandClock()
+    private let cache: CachingProvider
+
+    init() {
+        cache = CachingProvider(scripted, lifetime: .seconds(600), freshness: .seconds(60)) { [clock] in clock.now }
+    }
+
+    private func unwraps(_ wrapped: WrappedKey) async throws -> Bool {
+        let back = try await cache.unwrap(wrapped, binding: try Sample.binding, Sample.call)
+        return back.isEqual(to: Sample.material())
+    }
+
+    private func wrapped() async throws -> WrappedKey {
+        try await cache.wrap(Sample.material(), binding: try Sample.binding, Sample.call)
+    }
+
+    @Test
+    func freshKeysCostNoCalls() async throws {
+        let wrapped = try await wrapped()
+        for _ in 0..<1000 { #expect(try await unwraps(wrapped)) }
+        #expect(scripted.calls == 2)
+        clock.advance(by: .seconds(61))
+        for _ in 0..<1000 { #expect(try await unwraps(wrapped)) }
+        #expect(scripted.calls == 3)
+    }
+
+    @Test
+    func anOutageIsOutlivedForTheirLifetimeAndNoLonger() async throws {
+        let wrapped = try await wrapped()
+        #expect(try await unwraps(wrapped))
+        scripted.fail(.providerUnavailable)
+        clock.advance(by: .seconds(599))
+        #expect(try await unwraps(wrapped))
+        clock.advance(by: .seconds(2))
+        let error = try await Sample.failure { _ = try await unwraps(wrapped) }
+        #expect(error.code == .providerUnavailable && cache.heldKeys == 0)
+    }
+
+    @Test
+    func aRefusalDropsEverythingAtOnce() async throws {
+        let wrapped = try await wrapped()
+        #expect(try await unwraps(wrapped))
+        scripted.fail(.providerDenied)
+        _ = try await Sample.failure { _ = try await cache.describeKey(Sample.call) }
+        #expect(cache.heldKeys == 0)
+        let error = try await Sample.failure { _ = try await unwraps(wrapped) }
+        #expect(error.code == .providerDenied)
+    }
+
+    @Test
+    func anotherBindingIsAnotherKey() async throws {
+        let wrapped = try await wrapped()
+        #expect(try await unwraps(wrapped))
+        let binding = try Sample.binding
+        let other = WrapBinding(instance: "other", keyring: binding.keyring, key: binding.key)
+        _ = try await cache.unwrap(wrapped, binding: other, Sample.call)
+        #expect(scripted.calls == 3)
+    }
+
+    @Test
+    func theBreakerLetsFewCallsThrough() {
+        var breaker = CircuitBreaker()
+        var calls = 0
+        var time = Duration.zero
+        while time < .seconds(600) {
+            if breaker.request(at: time) == .go {
+                calls += 1
+                breaker.failed(at: time)
+            }
+            time += .milliseconds(100)
+        }
+        // Five to open it, then after 1, 2, 4, 8 and 16 s, then each 30 s.
+        #expect(calls <= 30 && calls >= 20, "\(calls)")
+        breaker.succeeded()
+        let permit = breaker.request(at: time)
+        #expect(permit == .go && !breaker.isOpen)
+    }
+
+    @Test
+    func slownessDoesNotOpenTheBreaker() async throws {
+        let guarded = GuardedProvider(scripted, name: try Sample.name)
+        for _ in 0..<20 { _ = try await guarded.describeKey(Sample.call) }
+        scripted.fail(.providerKeyUnknown)
+        for _ in 0..<20 { _ = try await Sample.failure { _ = try await guarded.describeKey(Sample.call) } }
+        #expect(!guarded.isKeptBack && guarded.statistics.entries["describe"]?.calls == 40)
+        #expect(guarded.statistics.entries["describe"]?.failures == 20)
+        scripted.fail(.providerUnavailable)
+        for _ in 0..<20 { _ = try await Sample.failure { _ = try await guarded.describeKey(Sample.call) } }
+        #expect(guarded.isKeptBack && scripted.calls == 45)
+    }
+
+    @Test
+    func pausesBetweenStartsGrow() {
+        var policy = RestartPolicy()
+        #expect(policy.decision(at: .zero, jitter: 0) == .start)
+        var waits: [Duration] = []
+        for _ in 0..<4 {
+            policy.ended(at: .zero)
+            if case .wait(let pause) = policy.decision(at: .zero, jitter: 0) { waits.append(pause) }
+        }
+        #expect(waits == [.milliseconds(100), .milliseconds(200), .milliseconds(400), .milliseconds(800)])
+        policy.ended(at: .zero)
+        #expect(policy.decision(at: .seconds(1), jitter: 0) == .leave)
+        #expect(policy.decision(at: .seconds(601), jitter: 0) == .start)
+    }
+
+    @Test
+    func linesAreCutEscapedThinnedOutAndWithoutKeys() {
+        var drain = LineDrain()
+        let key = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY="
+        let text = "<3>bad\u{1B}[2J\nkey \(key) end\n" + String(repeating: "y", count: 20_000) + "\n"
+        let lines = drain.take(Array(text.utf8), at: .zero)
+        #expect(lines.map(\.urgency) == [3, 6, 6])
+        #expect(lines[0].text == "bad\\u{1b}[2J")
+        #expect(lines[1].text == "key (44 characters hidden) end")
+        #expect(lines[2].text.count <= 1100)
+        let flood = drain.take(Array(String(repeating: "x\n", count: 1000).utf8), at: .milliseconds(500))
+        #expect(flood.count == 97 && drain.dropped == 903)
+        let again = drain.take(Array("again\n".utf8), at: .seconds(1))
+        #expect(again.count == 1)
+    }
+}

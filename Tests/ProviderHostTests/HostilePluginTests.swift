@@ -1,0 +1,222 @@
+internal import Foundation
+internal import KeyModel
+internal import PluginKit
+internal import ProviderHost
+internal import Testing
+internal import ToolTesting
+
+/// Plugins that do not do as they should: the host goes on, and the call fails with the right code.
+@Suite(.serialized)
+struct HostilePluginTests {
+    /// A way of misbehaving and what the host makes of it.
+    struct Case: Sendable, CustomTestStringConvertible {
+        let way: String
+        let code: ProviderError.Code
+
+        var testDescription: String { way }
+
+        init(_ way: String, _ code: ProviderError.Code) {
+            self.way = way
+            self.code = code
+        }
+    }
+
+    static let starts: [Case] = [
+        Case("silent", .providerUnavailable), Case("exits-quietly", .providerUnavailable),
+        Case("exits-126", .providerMisconfigured), Case("exits-127", .providerMisconfigured),
+        Case("exits-1", .providerUnavailable), Case("dies-at-once", .providerUnavailable),
+        Case("garbage-line", .providerMisconfigured), Case("endless-line", .providerMisconfigured),
+        Case("binary-line", .providerMisconfigured), Case("control-characters", .providerMisconfigured),
+        Case("no-common-version", .providerMisconfigured), Case("many-versions", .providerMisconfigured),
+        Case("no-wrap", .providerMisconfigured), Case("wrong-types", .providerMisconfigured),
+        Case("no-socket", .providerUnavailable), Case("file-for-socket", .providerMisconfigured),
+        Case("link-for-socket", .providerMisconfigured), Case("dead-socket", .providerUnavailable),
+        Case("greets-and-exits", .providerUnavailable), Case("closes-stdout", .providerUnavailable),
+        Case("says-secret", .providerUnavailable), Case("replaces-socket", .providerUnavailable),
+    ]
+
+    static let wraps: [Case] = [
+        Case("accepts-and-sleeps", .providerUnavailable), Case("accepts-and-closes", .providerUnavailable),
+        Case("speaks-http1", .providerUnavailable), Case("random-frames", .providerUnavailable),
+        Case("goaway", .providerUnavailable), Case("huge-frame", .providerUnavailable),
+        Case("crash-mid-call", .providerUnavailable), Case("hang", .providerUnavailable),
+        Case("empty-answer", .providerAnswerInvalid), Case("truncated-answer", .providerAnswerInvalid),
+        Case("wrong-wire-types", .providerAnswerInvalid), Case("endless-varint", .providerAnswerInvalid),
+        Case("huge-answer", .providerAnswerInvalid), Case("large-answer", .providerAnswerInvalid),
+        Case("large-annotations", .providerAnswerInvalid), Case("million-annotations", .providerAnswerInvalid),
+        Case("secret-annotation", .providerAnswerInvalid), Case("plaintext", .providerAnswerInvalid),
+        Case("plaintext-inside", .providerAnswerInvalid), Case("empty-ciphertext", .providerAnswerInvalid),
+        Case("no-key-id", .providerAnswerInvalid), Case("long-key-id", .providerAnswerInvalid),
+        Case("key-id-with-newline", .providerAnswerInvalid), Case("key-id-with-escape", .providerAnswerInvalid),
+        Case("key-id-not-utf8", .providerAnswerInvalid), Case("status-denied", .providerDenied),
+        Case("status-unknown", .providerAnswerInvalid), Case("status-unavailable", .providerUnavailable),
+        Case("status-not-found", .providerKeyUnknown), Case("status-exhausted", .providerAnswerInvalid),
+    ]
+
+    static let unwraps: [Case] = [
+        Case("unwraps-empty", .providerAnswerInvalid), Case("unwraps-too-much", .providerAnswerInvalid),
+        Case("unwraps-megabyte", .providerAnswerInvalid),
+    ]
+
+    /// Ways that are no reason to fail a call.
+    static let bearable = [
+        "floods-stderr", "closes-stderr", "ignores-sigterm", "grandchild", "leaks-descriptors", "eats-memory",
+        "ignores-end",
+    ]
+
+    /// Answers that only a comparison with what was wrapped can find out.
+    static let lies = ["unwraps-other", "unwraps-shorter", "unwraps-longer", "same-ciphertext"]
+
+    @Test
+    func thereAreManyWays() {
+        let count = Self.starts.count + Self.wraps.count + Self.unwraps.count + Self.bearable.count + Self.lies.count
+        #expect(count >= 60)
+        print("hostile plugins: \(count) ways")
+    }
+
+    @Test(arguments: starts)
+    func whatDoesNotStartIsSaidToBeSo(_ hostile: Case) async throws {
+        let host = try Host(hostile.way, handshake: hostile.code == .providerUnavailable ? 4 : 30)
+        let error = try await Sample.failure { _ = try await host.provider.describeKey(Sample.call) }
+        #expect(error.code == hostile.code, "\(error.message)")
+        check(error)
+        await host.supervisor.stop()
+    }
+
+    @Test(arguments: wraps)
+    func aWrapThatMakesNoSenseIsRefused(_ hostile: Case) async throws {
+        let host = try Host(hostile.way, deadline: hostile.code == .providerUnavailable ? 4 : 30)
+        let binding = try Sample.binding
+        let error = try await Sample.failure {
+            _ = try await host.provider.wrap(Sample.material(), binding: binding, Sample.call)
+        }
+        #expect(error.code == hostile.code, "\(error.message)")
+        check(error)
+        await host.supervisor.stop()
+        #expect(await host.supervisor.pid == nil)
+    }
+
+    @Test(arguments: unwraps)
+    func anUnwrapThatMakesNoSenseIsRefused(_ hostile: Case) async throws {
+        let host = try Host(hostile.way)
+        let binding = try Sample.binding
+        let wrapped = try await host.provider.wrap(Sample.material(), binding: binding, Sample.call)
+        let error = try await Sample.failure {
+            _ = try await host.provider.unwrap(wrapped, binding: binding, Sample.call)
+        }
+        #expect(error.code == hostile.code, "\(error.message)")
+        check(error)
+        await host.supervisor.stop()
+    }
+
+    @Test(arguments: lies)
+    func whatComesBackChangedDoesNotEqual(_ way: String) async throws {
+        let host = try Host(way)
+        let binding = try Sample.binding
+        _ = try await host.provider.wrap(Sample.material(), binding: binding, Sample.call)
+        let material = SecretBytes(copying: Bytes(repeating: 9, count: 32))
+        let wrapped = try await host.provider.wrap(material, binding: binding, Sample.call)
+        let back = try await host.provider.unwrap(wrapped, binding: binding, Sample.call)
+        let isSame = back.isEqual(to: material)
+        #expect(!isSame)
+        await host.supervisor.stop()
+    }
+
+    @Test(arguments: bearable)
+    func whatCanBeBorneIsBorne(_ way: String) async throws {
+        let host = try Host(way)
+        let binding = try Sample.binding
+        let wrapped = try await host.provider.wrap(Sample.material(), binding: binding, Sample.call)
+        let back = try await host.provider.unwrap(wrapped, binding: binding, Sample.call)
+        let isSame = back.isEqual(to: Sample.material())
+        #expect(isSame)
+        let pid = try #require(await host.supervisor.pid)
+        let start = ContinuousClock.now
+        await host.supervisor.stop()
+        #expect(start.duration(to: .now) < .seconds(30))
+        #expect(await Sample.eventually { Self.members(of: pid).isEmpty }, "some of the group live on")
+        let lines = await host.heard.lines
+        #expect(lines.count <= 100 * 60 && lines.allSatisfy { $0.count <= 1100 && !$0.contains("\u{1B}") })
+    }
+
+    @Test
+    func aLateAnswerIsNotTakenForTheNextOne() async throws {
+        let host = try Host("late", deadline: 1)
+        let binding = try Sample.binding
+        try await host.supervisor.start()
+        let error = try await Sample.failure {
+            _ = try await host.provider.wrap(Sample.material(), binding: binding, Sample.call)
+        }
+        #expect(error.code == .providerUnavailable)
+        let patient = GuardedProvider(host.provider.inner, name: try Sample.name, deadline: .seconds(60))
+        let material = SecretBytes(copying: Bytes(repeating: 9, count: 32))
+        let call = ProviderCall(deadline: .seconds(60), idempotencyKey: "second")
+        let wrapped = try await patient.wrap(material, binding: binding, call)
+        let back = try await patient.unwrap(wrapped, binding: binding, call)
+        let isSame = back.isEqual(to: material)
+        #expect(isSame)
+        await host.supervisor.stop()
+    }
+
+    @Test
+    func whatEndsAgainAndAgainIsLeftAlone() async throws {
+        let host = try Host("exits-1")
+        var messages: [String] = []
+        for _ in 0..<12 {
+            let error = try await Sample.failure { try await host.supervisor.start() }
+            messages.append(error.message)
+            if error.message.contains("left alone") { break }
+            try await Task.sleep(for: .milliseconds(300))
+        }
+        #expect(messages.last?.contains("left alone") == true, "\(messages)")
+        await host.supervisor.stop()
+    }
+
+    @Test
+    func exitCode127DoesNotLoop() async throws {
+        let host = try Host("exits-127")
+        let first = try await Sample.failure { try await host.supervisor.start() }
+        let start = ContinuousClock.now
+        let second = try await Sample.failure { try await host.supervisor.start() }
+        #expect(first.message == second.message)
+        // Nothing was started for the second answer.
+        #expect(start.duration(to: .now) < .milliseconds(100))
+    }
+
+    private func check(_ error: ProviderError) {
+        let text = error.message + (error.hint ?? "")
+        #expect(text.unicodeScalars.allSatisfy { $0.properties.generalCategory != .control }, "\(text)")
+        #expect(text.count < 1500)
+        // The material of the tests, in the forms in which it could slip out.
+        let secret = Sample.material().withExposedBytes { Bytes($0) }
+        #expect(!text.contains(Data(secret).base64EncodedString()) && !text.contains("QUJDQUJDQUJD"))
+    }
+
+    private static func members(of group: pid_t) -> [pid_t] {
+        let processes = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
+        return processes.compactMap { pid_t($0) }.filter { getpgid($0) == group && Sample.isAlive($0) }
+    }
+}
+
+/// A host with one hostile plugin.
+struct Host {
+    let scratch: HostScratch
+    let supervisor: PluginSupervisor
+    let provider: GuardedProvider
+    let heard = Heard()
+
+    init(_ way: String, handshake: Int = 30, deadline: Int = 30) throws {
+        scratch = try HostScratch()
+        var limits = ProcessLimits()
+        limits.handshake = .seconds(handshake)
+        var environment = HostScratch.environment
+        environment["HOSTILE"] = way
+        let heard = heard
+        supervisor = PluginSupervisor(
+            PluginLaunch(
+                name: try Sample.name, file: try scratch.program("hostile-plugin"), sha256: nil,
+                environment: environment, limits: limits, log: { _, line in Task { await heard.hear(line) } }))
+        let inner = PluginProvider(name: try Sample.name, settings: [:], supervisor: supervisor)
+        provider = GuardedProvider(inner, name: try Sample.name, deadline: .seconds(deadline))
+    }
+}

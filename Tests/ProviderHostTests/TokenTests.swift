@@ -1,0 +1,104 @@
+internal import Foundation
+internal import KeyModel
+internal import PluginConformance
+internal import PluginKit
+internal import ProviderHost
+internal import Testing
+internal import ToolTesting
+
+/// `keyturn-pkcs11` on SoftHSM, in processes of their own.
+@Suite(.serialized, .enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/softhsm2-util"), "no softhsm2"))
+struct TokenTests {
+    private static let module = "/usr/lib/softhsm/libsofthsm2.so"
+    private let scratch: HostScratch
+
+    init() async throws {
+        scratch = try HostScratch()
+        try "directories.tokendir = \(try scratch.directory("tokens"))\nobjectstore.backend = file\n"
+            .write(toFile: scratch.file("softhsm2.conf"), atomically: true, encoding: .utf8)
+        try "1234-user\n".write(toFile: scratch.file("pin"), atomically: true, encoding: .utf8)
+        try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: scratch.file("pin"))
+        try tool(
+            "softhsm2-util", "--init-token", "--free", "--label", "keys", "--so-pin", "officer", "--pin", "1234-user")
+    }
+
+    private var environment: [String: String] {
+        PluginLaunch.cleanEnvironment.merging(["SOFTHSM2_CONF": scratch.file("softhsm2.conf")]) { $1 }
+    }
+
+    private var settings: [String: String] {
+        ["module": Self.module, "token": "keys", "key": "kek", "pin_file": scratch.file("pin"), "create": "yes"]
+    }
+
+    private func tool(_ name: String, _ arguments: String...) throws {
+        let process = Process()
+        process.executableURL = URL(filePath: "/usr/bin/env")
+        process.arguments = [name] + arguments
+        process.environment = environment
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        process.waitUntilExit()
+        guard process.terminationStatus == 0 else { throw EndToEndError("\(name) failed") }
+    }
+
+    private func supervisor() throws -> PluginSupervisor {
+        PluginSupervisor(
+            PluginLaunch(
+                name: try Sample.name, file: try PluginFile(path: try scratch.built("keyturn-pkcs11")), sha256: nil,
+                environment: environment))
+    }
+
+    private func provider(_ supervisor: PluginSupervisor, _ settings: [String: String]) throws -> GuardedProvider {
+        GuardedProvider(
+            PluginProvider(name: try Sample.name, settings: settings, supervisor: supervisor), name: try Sample.name,
+            deadline: Sample.deadline)
+    }
+
+    @Test
+    func itKeepsWhatAProviderPromises() async throws {
+        let supervisor = try supervisor()
+        let suite = ProviderConformance(try provider(supervisor, settings), binding: try Sample.binding)
+        #expect(await suite.run().filter { !$0.isPass }.map(\.description) == [])
+        await supervisor.stop()
+    }
+
+    @Test
+    func aNewKeyWrapsAndTheOldOneUnwraps() async throws {
+        let supervisor = try supervisor()
+        let provider = try provider(supervisor, settings)
+        let binding = try Sample.binding
+        let old = try await provider.wrap(Sample.material(), binding: binding, Sample.call)
+        #expect(old.providerKeyID.hasPrefix("kek:"))
+        let new = try await provider.rotateKey(Sample.call)
+        #expect(new.id != old.providerKeyID && new.isUsable)
+        for wrapped in [old, try await provider.wrap(Sample.material(), binding: binding, Sample.call)] {
+            let back = try await provider.unwrap(wrapped, binding: binding, Sample.call)
+            let isSame = back.isEqual(to: Sample.material())
+            #expect(isSame)
+        }
+        await supervisor.stop()
+    }
+
+    @Test
+    func whatIsWrongIsSaid() async throws {
+        try "9999\n".write(toFile: scratch.file("wrong"), atomically: true, encoding: .utf8)
+        try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: scratch.file("wrong"))
+        try "1234-user\n".write(toFile: scratch.file("open"), atomically: true, encoding: .utf8)
+        try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: scratch.file("open"))
+        let supervisor = try supervisor()
+        let cases: [(String, String, String)] = [
+            ("token", "other", "with that label"), ("pin_file", scratch.file("wrong"), "PIN is wrong"),
+            ("pin_file", scratch.file("open"), "others can read"), ("pin_file", "/no/such", "cannot read the PIN"),
+            ("module", "/etc/hostname", "cannot be loaded"), ("module", "relative.so", "no absolute path"),
+            ("create", "no", "holds no AES key"), ("sessions", "0", "1 to 64"),
+        ]
+        for (setting, value, why) in cases {
+            let provider = try provider(supervisor, settings.merging([setting: value]) { $1 })
+            let error = try await Sample.failure { _ = try await provider.describeKey(Sample.call) }
+            #expect(error.code == .providerMisconfigured && error.message.contains(why), "\(error.message)")
+            #expect(!error.message.contains("1234-user") && !error.message.contains("9999"))
+        }
+        await supervisor.stop()
+    }
+}
