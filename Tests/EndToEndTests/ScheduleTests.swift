@@ -62,7 +62,7 @@ extension EndToEnd {
             let daemon = try await serve(vault, "--metrics", "127.0.0.1:0")
             try await wait("an occurrence succeeded") { try await !ended(vault, "often").isEmpty }
             let done = try #require(try await ended(vault, "often").first)
-            #expect(done.run.integer != nil, "\(done)")
+            #expect(done.run.integer != nil && done.attempt.integer == 1, "\(done)")
             let paused = try await vault.sandbox.keyturn("call", "schedules.pause", "often", "audit", "--yes")
             #expect(paused.exitCode == 0, "\(paused)")
             let listed = try await vault.sandbox.keyturn("call", "schedules.list", "-o", "json").expecting()

@@ -121,6 +121,7 @@ extension API {
             ]
         }
         var lines = [board.holder.map { "worked by \($0.holder), lease \($0.epoch)" } ?? "nobody works the schedules"]
+        lines += summaries.compactMap { summary in summary.waitsFor.map { "\(summary.name): \($0)" } }
         lines += board.problems.map { "problem: \($0)" }
         return try Answer(
             encoding: summaries,
@@ -147,7 +148,8 @@ extension API {
                 summary: summary, explanation: entry.schedule?.rules.explanation ?? [], occurrences: occurrences),
             [
                 .fields([
-                    "schedule": summary.name, "state": summary.state, "next start": summary.next ?? "-",
+                    "schedule": summary.name, "state": summary.state, "waits for": summary.waitsFor ?? "nobody",
+                    "next start": summary.next ?? "-",
                     "last success": summary.lastSuccess ?? "never", "paused": paused ?? "no",
                     "missed": String(summary.missed),
                 ]), .lines(entry.schedule?.rules.explanation ?? []),

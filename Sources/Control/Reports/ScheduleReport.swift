@@ -20,6 +20,8 @@ struct ScheduleSummary: Encodable {
     let skipped: [String: Int64]
     let pausedBy: String?
     let pausedReason: String?
+    /// What its open run waits for a person to do.
+    let waitsFor: String?
     let problems: [String]
 
     init(_ entry: ScheduleBoard.Entry) {
@@ -38,6 +40,7 @@ struct ScheduleSummary: Encodable {
         skipped = entry.record?.skipped ?? [:]
         pausedBy = entry.record?.pause?.actor
         pausedReason = entry.record?.pause?.reason
+        waitsFor = entry.waitsFor
         problems = entry.problems
     }
 }

@@ -47,6 +47,8 @@ final class ScheduledActions: OccurrenceActions {
         // What has no run cannot go on later, and therefore goes on to its end.
         guard let run = try await ownRun(request), run.state.isOpen else { return }
         stopping.withLock { _ = $0.insert(request.id) }
+        // One that a person has paused stays theirs; it is asked to stop once they let it go on.
+        guard run.state != .paused, run.request == .none else { return }
         try await call("runs.pause", ["run": .integer(run.id)], request)
     }
 
@@ -78,18 +80,18 @@ final class ScheduledActions: OccurrenceActions {
     ) async throws -> OccurrenceOutcome {
         if let run = try await ownRun(request), run.state != .failed {
             try await started(run.id)
-            if run.state == .needsOperator || run.state == .paused && request.stopsWithWindows {
+            if run.state == .needsOperator || run.state == .paused, try await isOurs(run.id, request) {
                 try await resume(run.id, request)
             }
             return try await follow(run.id, request)
         }
         let keyring = request.schedule.keyring.map { FrameValue.string($0.description) } ?? .null
-        let answer = try await call(name, ["keyring": keyring, "wait": "none"], request)
-        guard case .integer(let run)? = answer.value["run"] ?? answer.value["id"] else {
-            throw ControlError(.internalProtocol, "\(name) named no run")
+        try await call(name, ["keyring": keyring, "wait": "none"], request)
+        guard let run = try await ownRun(request) else {
+            throw ControlError(.internalProtocol, "\(name) began no run")
         }
-        try await started(run)
-        return try await follow(run, request)
+        try await started(run.id)
+        return try await follow(run.id, request)
     }
 
     private func follow(_ run: Int64, _ request: OccurrenceRequest) async throws -> OccurrenceOutcome {
@@ -104,8 +106,12 @@ final class ScheduledActions: OccurrenceActions {
             case .cancelled: return .cancelled("run \(run) was cancelled")
             case .needsOperator:
                 return .needsOperator("run \(run) needs an operator: \(record.message ?? "it has stopped")")
-            case .paused where stopping.withLock({ $0.contains(request.id) }): return .paused
-            case .paused, .waiting: break
+            case .paused:
+                // What a person has paused waits for a person, whatever windows do meanwhile.
+                if isStopping(request), try await isOurs(run, request) { return .paused }
+            case .waiting: break
+            case .open where isStopping(request) && record.request == .none:
+                try await call("runs.pause", ["run": .integer(run)], request)
             case .open:
                 if ContinuousClock.now - triedAt > Self.resumeInterval {
                     triedAt = .now
@@ -114,6 +120,14 @@ final class ScheduledActions: OccurrenceActions {
             }
             try await Task.sleep(for: Self.pollInterval)
         }
+    }
+
+    private func isStopping(_ request: OccurrenceRequest) -> Bool { stopping.withLock { $0.contains(request.id) } }
+
+    /// Whether a run that stands still does so at nobody's wish but the occurrence's own.
+    private func isOurs(_ run: Int64, _ request: OccurrenceRequest) async throws -> Bool {
+        let pauser = try await service.instance().context.control.read { try $0.pauser(of: run) }
+        return pauser.map { $0.hasPrefix(request.id.actor) } ?? true
     }
 
     private func isAbandoned(_ run: Int64) async throws -> Bool {
@@ -201,11 +215,6 @@ private struct ScheduleClient: ControlClient {
 }
 
 extension OccurrenceRequest {
-    /// Whether its run stops where windows end.
-    fileprivate var stopsWithWindows: Bool {
-        !ignoresWindow && schedule.rules.windows != nil && schedule.windowEnd == .checkpoint
-    }
-
     /// What a function gets.
     fileprivate var frame: FrameValue {
         var facts: [String: FrameValue] = [

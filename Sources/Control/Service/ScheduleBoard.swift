@@ -15,6 +15,8 @@ struct ScheduleBoard {
         /// What the scheduler recorded; nil before it has loaded the schedule.
         let record: ScheduleRecord?
         let open: [OccurrenceRecord]
+        /// What its open run waits for, in words; nil where it waits for no person.
+        var waitsFor: String?
         let next: Timestamp?
         let problems: [String]
 
@@ -22,6 +24,7 @@ struct ScheduleBoard {
         var state: String {
             if fault != nil { return "disabled" }
             if record?.pause != nil { return "paused" }
+            if waitsFor != nil { return "waits_for_person" }
             if let occurrence = open.first { return occurrence.state.rawValue }
             return problems.isEmpty ? "waits" : "overdue"
         }
@@ -40,11 +43,12 @@ struct ScheduleBoard {
         let (control, declarations) = (call.instance.context.control, call.instance.configuration.schedules)
         zones = try ZoneDatabase.configured()
         let zones = zones
-        let (instance, records, open, lease, shared, now, facts) = try await control.read { session in
+        let (instance, records, open, lease, shared, now, facts, waits) = try await control.read { session in
             (
                 try session.instance()?.id ?? "",
                 try session.schedules(), try session.openOccurrences(), try session.schedulerLease(),
-                try session.scheduler(), try session.currentTime(), try session.keyFacts()
+                try session.scheduler(), try session.currentTime(), try session.keyFacts(),
+                try session.schedulesWaitingForPeople()
             )
         }
         self.now = now
@@ -64,6 +68,7 @@ struct ScheduleBoard {
                         next: nil, problems: ["schedule \"\(declaration.name)\" is disabled: \(error.message)"]))
             }
         }
+        for index in entries.indices { entries[index].waitsFor = waits[entries[index].name] }
         self.entries = entries
     }
 
@@ -120,6 +125,23 @@ struct ScheduleBoard {
 }
 
 extension ControlSession {
+    /// The schedules whose open run waits for a person, with what it waits for.
+    ///
+    /// - Throws: `StorageError` or `ControlStoreError`.
+    func schedulesWaitingForPeople() throws -> [Name: String] {
+        guard let run = try openRun(), let occurrence = try occurrence(of: run) else { return [:] }
+        switch run.state {
+        case .paused:
+            guard let pauser = try pauser(of: run.id), !pauser.hasPrefix(occurrence.id.actor) else { return [:] }
+            return [occurrence.id.schedule: "run \(run.id) was paused by \(pauser): runs.resume(\(run.id))"]
+        case .waiting:
+            return [
+                occurrence.id.schedule: "run \(run.id) waits: \(run.message ?? "runs.show(\(run.id)) says for what")"
+            ]
+        default: return [:]
+        }
+    }
+
     /// What the scheduler is told of each keyring.
     ///
     /// - Parameter countingRows: Whether rows are told, as the latest run found them.

@@ -23,8 +23,8 @@ extension Scheduler {
         case .trigger:
             var record = entry.record
             record.lastStartedAt = now
-            logger.notice(
-                "run asked for",
+            logger.log(
+                level: request.ignoresWindow ? .warning : .notice, "run asked for",
                 metadata: [
                     "schedule": "\(request.schedule)", "actor": "\(request.actor)",
                     "ignores.window": "\(request.ignoresWindow)",
