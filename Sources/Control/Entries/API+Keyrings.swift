@@ -26,12 +26,14 @@ extension API {
                 "keyrings.report", "Report each key's age against what is allowed, its last rotation and the next",
                 details: "For audits: -o csv and -o json hold the same. Good only where no key is overdue.",
                 example: "keyrings.report()",
-                result: "by keyring: age, limit, standing, last rotation with its proof, next due", role: .viewer,
+                result: "by keyring: age, limit, standing, last rotation with its proof, next due, last drill",
+                role: .viewer,
                 takesConfiguration: true
             ) { call in
                 let engine = try await call.engine()
+                let drill = try await call.instance.context.control.read { try $0.drills().first }
                 return try await ComplianceReport(
-                    try engine.keyrings(), runs: try engine.runs(), board: try ScheduleBoard(call)
+                    try engine.keyrings(), runs: try engine.runs(), drill: drill, board: try ScheduleBoard(call)
                 ).answer()
             },
             Entry(

@@ -23,15 +23,20 @@ struct ComplianceReport {
         let proofSigner: String?
         let nextDue: String?
         let schedules: [String]
+        /// The last restore drill of the instance's backups: `passed`, `failed` or `never`.
+        let drill: String
+        let drillAt: String?
     }
 
     let rows: [Row]
 
-    init(_ keyrings: [KeyringRecord], runs: [RunRecord], board: ScheduleBoard) {
-        rows = keyrings.filter(\.isDeclared).map { Self.row($0, runs, board) }
+    init(_ keyrings: [KeyringRecord], runs: [RunRecord], drill: DrillRecord?, board: ScheduleBoard) {
+        rows = keyrings.filter(\.isDeclared).map { Self.row($0, runs, drill, board) }
     }
 
-    private static func row(_ record: KeyringRecord, _ runs: [RunRecord], _ board: ScheduleBoard) -> Row {
+    private static func row(
+        _ record: KeyringRecord, _ runs: [RunRecord], _ drill: DrillRecord?, _ board: ScheduleBoard
+    ) -> Row {
         let ring = record.keyring
         let entries = board.entries.filter { $0.schedule?.keyring == ring.name && $0.schedule?.action == .rotate }
         let limits = [ring.policy.maxAge].compactMap(\.self) + entries.compactMap { $0.schedule?.rules.maxKeyAge }
@@ -56,13 +61,15 @@ struct ComplianceReport {
             madeAt: made?.description, ageDays: age.map { Int($0.components.seconds / 86_400) },
             maxAge: most?.durationText, standing: standing, lastRotation: last?.id,
             lastRotationAt: last?.finishedAt?.description, proof: signed.map { _ in "signed" },
-            proofSigner: signed?.signer, nextDue: next?.description, schedules: entries.map(\.name.description))
+            proofSigner: signed?.signer, nextDue: next?.description, schedules: entries.map(\.name.description),
+            drill: drill.map { $0.isPassed ? "passed" : "failed" } ?? "never", drillAt: drill?.at.description)
     }
 
     /// For people and programs; not good where a key is overdue or missing.
     func answer() throws -> Answer {
         let headers = [
             "keyring", "core", "active key", "made", "max age", "standing", "last rotation", "proof", "next due",
+            "drill",
         ]
         let table = Answer.Block.table(
             nil, headers, numbers: ["age, days"],
@@ -70,7 +77,8 @@ struct ComplianceReport {
                 [
                     row.keyring, row.core, row.activeKey ?? "none", row.madeAt ?? "-", row.maxAge ?? "-", row.standing,
                     row.lastRotation.map { "run \($0), \(row.lastRotationAt ?? "")" } ?? "never", row.proof ?? "none",
-                    row.nextDue ?? "-", row.ageDays.map(String.init) ?? "-",
+                    row.nextDue ?? "-", [row.drill, row.drillAt].compactMap(\.self).joined(separator: " "),
+                    row.ageDays.map(String.init) ?? "-",
                 ]
             })
         return try Answer(
