@@ -6,7 +6,7 @@ import Scheduling
 import Testing
 
 struct FigureTests {
-    @Test func figuresAreWrittenAsPrometheusReadsThem() throws {
+    @Test func figuresAreWrittenAsPrometheusReadsThem() async throws {
         let registry = FigureRegistry()
         let recorder = ScheduleFiguresRecorder(factory: registry)
         var figures = ScheduleFigures(
@@ -18,8 +18,13 @@ struct FigureTests {
         recorder.skipped(try Name("weekly"), 1, reason: "overlap")
         recorder.holds(epoch: 7)
         recorder.clockStepped()
+        let listener = try FigureListener(on: "127.0.0.1:0", registry)
+        let service = Task { try await listener.run() }
+        let served = try await curl("http://127.0.0.1:\(listener.port)/metrics")
+        service.cancel()
+        try await service.value
         #expect(
-            registry.text == """
+            served == """
                 # TYPE keyturn_schedule_key_age_ratio gauge
                 keyturn_schedule_key_age_ratio{schedule="quarterly"} 0.5
                 keyturn_schedule_key_age_ratio{schedule="weekly"} 0.5
@@ -38,7 +43,7 @@ struct FigureTests {
                 keyturn_scheduler_clock_steps_total 1
                 # TYPE keyturn_scheduler_lease_epoch gauge
                 keyturn_scheduler_lease_epoch 7
-
+                200
                 """)
     }
 

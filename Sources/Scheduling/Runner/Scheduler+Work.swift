@@ -106,6 +106,9 @@ extension Scheduler {
         try await claim(
             entry.schedule, run.nominal, reason: run.trigger.rawValue, record, ignoresWindow: ignoresWindow,
             passedOver: run.passedOver, at: now)
+        if run.passedOver > 0 {
+            metrics.skipped(name, run.passedOver, reason: DueDecision.SkipReason.missed.rawValue)
+        }
         if ignoresWindow {
             logger.warning(
                 "run starts outside of its windows",
