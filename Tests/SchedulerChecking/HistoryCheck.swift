@@ -45,6 +45,8 @@ package struct HistoryCheck: Sendable {
         package var started = 0
         /// Those that a later one made up for, as is recorded with it.
         package var madeUpFor = 0
+        /// Those that were skipped, as is recorded.
+        package var skipped = 0
         /// Those that are done.
         package var succeeded = 0
         /// Attempts that were taken over from a process that was killed or stopped.
@@ -63,7 +65,7 @@ package struct HistoryCheck: Sendable {
                 faults.isEmpty
                 ? "each nominal time started exactly once, no two runs at once" : "\(faults.count) FAULTS: \(faults[0])"
             return """
-                \(nominals) nominal times: \(started) started, \(madeUpFor) made up for by a later one, \
+                \(nominals) nominal times: \(started) started, \(madeUpFor) made up for by a later one, \(skipped) skipped, \
                 \(succeeded) done; \(takenOver) taken over, \(epochs) leases; \(verdict)
                 """
         }
@@ -135,6 +137,10 @@ package struct HistoryCheck: Sendable {
             let words = (history[row.id] ?? []).map(\.what)
             let claims = words.filter { $0.hasPrefix("claimed") }.count
             let starts = words.filter { $0.hasPrefix("started") }.count
+            if row.state == .skipped, claims + starts == 0 {
+                finding.skipped += 1
+                continue
+            }
             if claims != 1 { finding.faults.append("\(row.id.schedule) \(row.id.nominal) was claimed \(claims) times") }
             if starts == 1 {
                 finding.started += 1

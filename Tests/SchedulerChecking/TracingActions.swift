@@ -6,6 +6,21 @@ internal import Storage
 /// A trivial action that leaves a trace in a table of the application's: it begins, beats a few times and ends, each in a
 /// transaction that checks the scheduler's lease.
 package struct TracingActions: OccurrenceActions {
+    /// How its actions go.
+    package enum Course: String, Sendable {
+        /// They end soon, and well.
+        case calm
+        /// They take longer than it is to the next nominal time.
+        case slow
+        /// The first attempt fails.
+        case failing
+        /// They stop once at a checkpoint.
+        case pausing
+        /// No attempt ends well.
+        case hopeless
+    }
+
+    private let course: Course
     private let control: ControlStore
     private let process: Int64
     private let beats: Int
@@ -16,9 +31,14 @@ package struct TracingActions: OccurrenceActions {
     /// - Parameters:
     ///   - control: Where to leave traces.
     ///   - process: What tells this process from others.
+    ///   - course: How they go.
     ///   - beats: How often an action beats.
     ///   - pause: How long it pauses before each beat.
-    package init(control: ControlStore, process: Int64, beats: Int = 2, pause: Duration = .milliseconds(100)) {
+    package init(
+        control: ControlStore, process: Int64, course: Course = .calm, beats: Int = 2,
+        pause: Duration = .milliseconds(100)
+    ) {
+        self.course = course
         self.control = control
         self.process = process
         self.beats = beats
@@ -52,7 +72,12 @@ package struct TracingActions: OccurrenceActions {
     ) async throws -> OccurrenceOutcome {
         try await leave(.begin, request)
         if request.run == nil { try await started(request.id.nominal.milliseconds / 1000) }
-        for _ in 0..<beats {
+        switch course {
+        case .pausing where request.run == nil: return .paused
+        case .failing where request.attempt == 1, .hopeless: return .failed("as it was told to")
+        default: break
+        }
+        for _ in 0..<(course == .slow ? 30 * beats : beats) {
             try await Task.sleep(for: pause)
             try await leave(.beat, request)
         }

@@ -12,7 +12,8 @@ import Synchronization
 // usage: scheduler-node postgresql:URL|sqlite:PATH NODE SCHEDULES DISTANCE [SECONDS]
 //
 // Runs the real scheduler with so many schedules, each so far apart and one second after the one before, until it is killed
-// or the seconds have passed. KEYTURN_DIE_AT=point[:count] kills the process at a durable instant.
+// or the seconds have passed. KEYTURN_DIE_AT=point[:count] kills the process at a durable instant; KEYTURN_COURSE is how actions
+// go, or "delayed" for starts that wait.
 let arguments = CommandLine.arguments
 guard arguments.count >= 5, let count = Int(arguments[3]), let distance = try? Duration(parsing: arguments[4]) else {
     FileHandle.standardError.write(Data("usage: scheduler-node DATABASE NODE SCHEDULES DISTANCE [SECONDS]\n".utf8))
@@ -27,6 +28,12 @@ guard wish == nil || point != nil else {
 }
 let left = Mutex((wish?.dropFirst().first).flatMap { Int($0) } ?? 1)
 
+let word = ProcessInfo.processInfo.environment["KEYTURN_COURSE"] ?? "calm"
+let isDelayed = word == "delayed"
+guard let course = isDelayed ? .calm : TracingActions.Course(rawValue: word) else {
+    FileHandle.standardError.write(Data("KEYTURN_COURSE names no course\n".utf8))
+    exit(64)
+}
 let database = arguments[1]
 let engine: any StorageEngine =
     if database.hasPrefix("sqlite:") {
@@ -41,6 +48,9 @@ for index in 0..<count {
     var declaration = ScheduleTerms(
         name: try Name("s\(index)"), timing: .every(distance, phase: phase), zone: "UTC")
     declaration.action = .verify
+    if isDelayed { declaration.jitter = .seconds(2) }
+    if course == .hopeless { declaration.retries = 0 }
+    declaration.retryAfter = .seconds(1)
     declarations.append(declaration)
 }
 var setting = Scheduler.Setting(
@@ -54,7 +64,7 @@ var logger = Logger(label: "scheduler-node") { StreamLogHandler.standardError(la
 logger.logLevel = level
 let scheduler = Scheduler(
     setting: setting, control: control, declarations: declarations,
-    actions: TracingActions(control: control, process: Int64(getpid())), logger: logger,
+    actions: TracingActions(control: control, process: Int64(getpid()), course: course), logger: logger,
     reached: { reached in
         guard reached == point else { return }
         let isLast = left.withLock { left in

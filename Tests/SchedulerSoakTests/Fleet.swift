@@ -22,17 +22,18 @@ struct Fleet {
     let distance: Duration
     let database: ScratchPostgreSQL
     let control: ControlStore
+    /// How long leases last; nil for as long as a daemon's do.
+    let lease: Duration?
     private var random: SeededGenerator
     private var nodes: [Process?]
     private(set) var toll = Toll()
     private var until = Timestamp(milliseconds: 0)
 
     init(
-        nodes: Int, schedules: Int, distance: Duration, seed: UInt64, on database: ScratchPostgreSQL,
-        _ control: ControlStore
-    )
-        async throws
-    {
+        nodes: Int, schedules: Int, distance: Duration, lease: Duration?, seed: UInt64,
+        on database: ScratchPostgreSQL, _ control: ControlStore
+    ) async throws {
+        self.lease = lease
         self.schedules = schedules
         self.distance = distance
         self.database = database
@@ -110,6 +111,9 @@ struct Fleet {
         process.arguments = [
             "postgresql:\(database.url())", "node-\(index)", String(schedules), distance.durationText,
         ]
+        process.environment = ProcessInfo.processInfo.environment.merging(
+            lease.map { ["KEYTURN_LEASE": $0.durationText] } ?? [:]
+        ) { $1 }
         process.standardError = FileHandle.standardError
         try process.run()
         return process

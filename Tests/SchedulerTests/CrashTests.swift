@@ -34,6 +34,29 @@ import Testing
             return value
         }
 
+        /// What is recorded, held against the nominal times of so many schedules.
+        func finding(of schedules: Int) async throws -> HistoryCheck.Finding {
+            try await store { control in
+                try await control.read { session in
+                    let now = try session.currentTime()
+                    let records = try session.schedules()
+                    let expected = try records.map { record in
+                        let index = Int(record.name.description.dropFirst()) ?? 0
+                        let grid = NominalTimes.every(
+                            try TimeGrid(every: .seconds(4), phase: .seconds(4) / schedules * index), in: .utc)
+                        return (
+                            record.name, record.activatedAt,
+                            grid.occurrences(after: record.activatedAt).prefix { $0.at <= now }.map(\.at)
+                        )
+                    }
+                    return HistoryCheck(
+                        occurrences: try records.flatMap { try session.occurrences(of: $0.name, limit: 10_000) },
+                        steps: try session.occurrenceSteps(), traces: try TracingActions.traces(session)
+                    ).finding(of: expected, until: now.advanced(by: .seconds(-8)))
+                }
+            }
+        }
+
         static var program: URL {
             let beside = Bundle.main.bundleURL.appending(path: "scheduler-node")
             if FileManager.default.isExecutableFile(atPath: beside.path) { return beside }
@@ -41,12 +64,14 @@ import Testing
         }
 
         /// Runs a process for so many seconds, or until it dies.
-        func run(seconds: Int, dyingAt point: String? = nil) async throws -> (signal: Int32?, errors: String) {
+        func run(
+            seconds: Int, schedules: Int = 4, dyingAt point: String? = nil, course: String = "calm"
+        ) async throws -> (signal: Int32?, errors: String) {
             let process = Process()
             process.executableURL = Self.program
-            process.arguments = ["sqlite:\(file)", "node", "4", "4s", "\(seconds)"]
+            process.arguments = ["sqlite:\(file)", "node", "\(schedules)", "4s", "\(seconds)"]
             process.environment = ProcessInfo.processInfo.environment.merging(
-                point.map { ["KEYTURN_DIE_AT": $0] } ?? [:]
+                (point.map { ["KEYTURN_DIE_AT": $0] } ?? [:]).merging(["KEYTURN_COURSE": course]) { $1 }
             ) { $1 }
             let errors = Pipe()
             process.standardError = errors
@@ -63,7 +88,7 @@ import Testing
         let site = try await Site()
         defer { try? FileManager.default.removeItem(at: site.folder) }
         var reached: [String] = []
-        // What no process of this test comes to is played through by the other tests.
+        // What only another course of things comes to has a test of its own.
         for point in SchedulerPoint.allCases
         where ![.pendingNoted, .skipped, .retryRecorded, .pauseRecorded, .gaveUp].contains(point) {
             let output = try await site.run(seconds: 30, dyingAt: point.rawValue)
@@ -72,28 +97,50 @@ import Testing
         }
         let calm = try await site.run(seconds: 10)
         #expect(calm.signal == nil, "\(calm)")
-        let finding = try await site.store { control in
-            try await control.read { session in
-                let now = try session.currentTime()
-                let records = try session.schedules()
-                let expected = try records.map { record in
-                    let index = Int(record.name.description.dropFirst()) ?? 0
-                    let grid = NominalTimes.every(
-                        try TimeGrid(every: .seconds(4), phase: .seconds(1) * index), in: .utc)
-                    return (
-                        record.name, record.activatedAt,
-                        grid.occurrences(after: record.activatedAt).prefix { $0.at <= now }.map(\.at)
-                    )
-                }
-                return HistoryCheck(
-                    occurrences: try records.flatMap { try session.occurrences(of: $0.name, limit: 10_000) },
-                    steps: try session.occurrenceSteps(), traces: try TracingActions.traces(session)
-                ).finding(of: expected, until: now.advanced(by: .seconds(-4)))
-            }
-        }
+        let finding = try await site.finding(of: 4)
         print("scheduler killed at \(reached.joined(separator: ", ")): \(finding.line)")
         #expect(finding.faults.isEmpty, "\(finding.faults)")
         #expect(finding.started >= 4 && finding.takenOver >= 2)
+    }
+
+    @Test(arguments: [
+        (SchedulerPoint.pendingNoted, "delayed"), (.skipped, "slow"), (.retryRecorded, "failing"),
+        (.pauseRecorded, "pausing"),
+    ])
+    func whatDiesOnARarerCourseStartsNothingTwiceEither(point: SchedulerPoint, course: String) async throws {
+        let site = try await Site()
+        defer { try? FileManager.default.removeItem(at: site.folder) }
+        for _ in 0..<2 {
+            let output = try await site.run(seconds: 60, schedules: 1, dyingAt: point.rawValue, course: course)
+            #expect(output.signal == SIGKILL, "\(point.rawValue): \(output)")
+        }
+        let calm = try await site.run(seconds: 12, schedules: 1, course: course)
+        #expect(calm.signal == nil, "\(calm)")
+        let finding = try await site.finding(of: 1)
+        print("scheduler killed at \(point.rawValue): \(finding.line)")
+        #expect(finding.faults.isEmpty, "\(finding.faults)")
+        #expect(finding.started >= 1 && (point != .skipped || finding.skipped >= 1))
+    }
+
+    @Test func aScheduleThatWasGivenUpStaysGivenUpWhateverDies() async throws {
+        let site = try await Site()
+        defer { try? FileManager.default.removeItem(at: site.folder) }
+        let output = try await site.run(
+            seconds: 60, schedules: 1, dyingAt: SchedulerPoint.gaveUp.rawValue, course: "hopeless")
+        #expect(output.signal == SIGKILL, "\(output)")
+        _ = try await site.run(seconds: 6, schedules: 1, course: "hopeless")
+        let (rows, steps, record) = try await site.store { control in
+            try await control.read { session in
+                let name = try Name("s0")
+                return (
+                    try session.occurrences(of: name, limit: 100), try session.occurrenceSteps().map(\.what),
+                    try session.schedule(name)
+                )
+            }
+        }
+        let starts = steps.filter { $0.hasPrefix("started") }.count
+        #expect(rows.map(\.state) == [.needsOperator] && starts == 1, "\(steps)")
+        #expect(record.pause?.reason.contains("as it was told to") == true)
     }
 
     /// The processor's time of a real process, which waits for times that are far away.
