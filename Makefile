@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 SOURCES := $(wildcard Package.swift Sources plugins Tests Benchmarks)
 
-.PHONY: help demo test build bench format lint clean install
+.PHONY: help demo test soak build bench format lint clean install
 
 help: ## Lists these targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,10 @@ demo: install ## Adopts, rotates, kills, resumes and proves a small database.
 
 test: install ## Builds everything once and runs every test.
 	@./.ci/test
+
+soak: install ## Kills, stops and cuts off several schedulers for more than five minutes each.
+	swift build --build-tests
+	KEYTURN_SOAK_SECONDS=$${KEYTURN_SOAK_SECONDS:-330} swift test --skip-build --filter SchedulerSoakTests
 
 build: install ## Builds the executables for use, under .build/release.
 	swift build -c release

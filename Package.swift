@@ -28,6 +28,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-crypto", "3.12.3"..<"5.0.0"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
@@ -115,14 +116,24 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
+        .target(
+            name: "Scheduling",
+            dependencies: ["ControlStore", "KeyModel", "Storage", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict
+        ),
+        // Figures for monitoring, in the text form of Prometheus, on a loopback address.
+        .target(
+            name: "Monitoring",
+            dependencies: ["KeyModel", "Scheduling", .product(name: "CoreMetrics", package: "swift-metrics")],
+            swiftSettings: strict
+        ),
         // Its engines run other programs; the drivers come in from outside.
         .target(
             name: "Backups",
             dependencies: ["CProcess", "ControlStore", "KeyModel", "LibCrypto", "Storage"], swiftSettings: strict),
-        .target(name: "Scheduling", dependencies: ["KeyModel"], swiftSettings: strict),
         .target(
             name: "Scripting",
-            dependencies: ["CProcess", "ControlStore", "Frames", "KeyModel", "PluginKit", "Storage"],
+            dependencies: ["CProcess", "ControlStore", "Frames", "KeyModel", "PluginKit", "Scheduling", "Storage"],
             swiftSettings: strict
         ),
         .target(
@@ -153,7 +164,7 @@ let package = Package(
             name: "keyturn",
             dependencies: [
                 "Backups",
-                "CProcess", "ConsoleSession", "Control", "ControlStore", "Fernet", "Frames", "KR1", "KeyModel",
+                "CProcess", "ConsoleSession", "Control", "ControlStore", "Fernet", "Frames", "KR1", "KeyModel", "Monitoring",
                 "PluginConformance", "PluginKit", "ProviderHost", "Providers", "Rotation", "Scheduling", "Scripting",
                 "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal", "Webhooks",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -306,9 +317,48 @@ let package = Package(
         .testTarget(
             name: "SchedulingTests", dependencies: ["KeyModel", "Scheduling", "VectorTesting"], swiftSettings: strict),
         .testTarget(
+            name: "MonitoringTests",
+            dependencies: [
+                "KeyModel", "Monitoring", "Scheduling", .product(name: "CoreMetrics", package: "swift-metrics"),
+            ],
+            swiftSettings: strict
+        ),
+        // The scheduler on a real store, with clocks that the tests set.
+        .testTarget(
+            name: "SchedulerTests",
+            dependencies: [
+                "ControlStore", "KeyModel", "Scheduling", "SchedulerChecking", "Storage", "StorageSQLite",
+                "VectorTesting", "scheduler-node", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict
+        ),
+        // Several schedulers on one server, killed and stopped at will.
+        .testTarget(
+            name: "SchedulerSoakTests",
+            dependencies: [
+                "ControlStore", "KeyModel", "PostgreSQLTesting", "Scheduling", "SchedulerChecking", "StoragePostgreSQL",
+                "scheduler-node",
+            ],
+            swiftSettings: strict
+        ),
+        // Reads what schedulers have recorded and says whether it is as it must be.
+        .target(
+            name: "SchedulerChecking", dependencies: ["ControlStore", "KeyModel", "Scheduling", "Storage"],
+            path: "Tests/SchedulerChecking", swiftSettings: strict),
+        // One scheduler as a process of its own, with an action that leaves a trace in the database.
+        .executableTarget(
+            name: "scheduler-node",
+            dependencies: [
+                "ControlStore", "KeyModel", "Scheduling", "SchedulerChecking", "Storage", "StoragePostgreSQL",
+                "StorageSQLite", .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Tests/SchedulerNode", swiftSettings: strict
+        ),
+        .testTarget(
             name: "ScriptingTests",
             dependencies: [
-                "CLua", "ControlStore", "Frames", "KeyModel", "PluginKit", "Scripting", "Storage", "keyturn-lua",
+                "CLua", "ControlStore", "Frames", "KeyModel", "PluginKit", "Scheduling", "Scripting", "Storage",
+                "keyturn-lua",
             ],
             swiftSettings: strict
         ),

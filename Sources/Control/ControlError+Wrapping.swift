@@ -58,7 +58,7 @@ extension ControlError {
     private static func status(of code: SchedulingError.Code) -> Int32 {
         switch code {
         case .callerCronMalformed, .callerCronNeverFires, .callerTimeMalformed, .callerWindowMalformed,
-            .callerZoneUnknown:
+            .callerZoneUnknown, .callerFunctionInvalid, .callerScheduleMalformed:
             64
         case .callerScheduleImpossible: 3
         case .dataZoneMalformed, .storeZonesUnavailable: 1

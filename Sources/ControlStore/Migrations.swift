@@ -292,6 +292,55 @@ extension ControlSession {
             TableDefinition(
                 "byok_keyrings", ["keyring text PRIMARY KEY", "provider text NOT NULL", "moved_at text NOT NULL"]),
         ],
+        schedulerTables,
+    ]
+
+    /// What the scheduler remembers.
+    private static let schedulerTables = [
+        TableDefinition(
+            "scheduler",
+            [
+                "one integer PRIMARY KEY CHECK (one = 1)", "revision integer NOT NULL", "clock_high text",
+                "clock_steps integer NOT NULL", "alert text",
+            ]
+        ),
+        TableDefinition(
+            "schedules",
+            [
+                "name text PRIMARY KEY", "hash text NOT NULL", "activated_at text NOT NULL", "watermark text",
+                "watermark_local text", "zone text NOT NULL", "zone_version text NOT NULL", "pending text",
+                "paused_at text", "paused_by text", "paused_reason text", "last_started_at text",
+                "last_success_at text", "expected_ms integer NOT NULL", "missed integer NOT NULL",
+                "skipped text NOT NULL", "function_failures integer NOT NULL", "function_value text",
+                "alert text", "is_declared integer NOT NULL",
+            ]
+        ),
+        TableDefinition(
+            "occurrences",
+            [
+                "schedule text NOT NULL", "nominal text NOT NULL", "nominal_local text NOT NULL",
+                "zone text NOT NULL", "zone_version text NOT NULL", "reason text NOT NULL", "state text NOT NULL",
+                "ignores_window integer NOT NULL", "attempt integer NOT NULL", "epoch integer NOT NULL",
+                "run_id integer", "passed_over integer NOT NULL", "claimed_at text NOT NULL", "started_at text",
+                "updated_at text NOT NULL", "finished_at text", "next_attempt_at text", "message text",
+            ],
+            constraint: "PRIMARY KEY (schedule, nominal)"
+        ),
+        TableDefinition(
+            "occurrence_steps",
+            [
+                "number integer PRIMARY KEY", "at text NOT NULL", "schedule text NOT NULL", "nominal text NOT NULL",
+                "epoch integer NOT NULL", "what text NOT NULL",
+            ]
+        ),
+        TableDefinition(
+            "schedule_requests",
+            [
+                "number integer PRIMARY KEY", "schedule text NOT NULL", "kind text NOT NULL", "at text NOT NULL",
+                "actor text NOT NULL", "ignores_window integer NOT NULL", "range_start text", "range_end text",
+                "handled_at text", "outcome text",
+            ]
+        ),
     ]
 }
 

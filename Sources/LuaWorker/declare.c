@@ -23,7 +23,7 @@ static const char records_key = 0, globals_key = 0;
 
 static const char *const words[] = {"database", "keyring", "column", "provider", "schedule", "hook", "role", "backup",
                                     "webhook", "command", NULL};
-static const char *const schedule_functions[] = {"when", "next", NULL};
+static const char *const schedule_functions[] = {"when", "next", "action", NULL};
 
 static declarations *declared_in(lua_State *L) {
     return host_of(L)->declared;

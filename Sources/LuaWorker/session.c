@@ -288,21 +288,24 @@ static void run(host *self, sandbox *box, const request *asked) {
 
 // Evaluations.
 
+/// Whether what is asked for depends on its argument alone: what says when a schedule is due, but not what it does.
+static bool wants_pure(const request *asked) {
+    return strcmp(asked->word, "schedule") == 0 && strcmp(asked->function, "action") != 0;
+}
+
 /// Pushes the function that is asked for and its argument onto a new thread. Arguments: the attempt, the host's functions.
 static int prepare_evaluation(lua_State *L) {
     attempt *self = lua_touserdata(L, 1);
     const request *asked = self->asked;
-    bool is_hook = strcmp(asked->word, "hook") == 0;
-    if (is_hook) {
+    if (!wants_pure(asked)) {
         host_push_functions(L, *(unpacker *)lua_touserdata(L, 2));
         declare_add_globals(L);
         lua_pushglobaltable(L);
         libraries_push_time(L);
         lua_setfield(L, -2, "time");
-        declare_push_hook(L, asked->name, asked->index);
-    } else {
-        declare_push_schedule(L, asked->name, asked->function);
     }
+    if (strcmp(asked->word, "hook") == 0) declare_push_hook(L, asked->name, asked->index);
+    else declare_push_schedule(L, asked->name, asked->function);
     if (lua_type(L, -1) != LUA_TFUNCTION) return luaL_error(L, "there is no such function in the configuration");
     unpacker argument = asked->argument;
     if (argument.at == NULL) lua_pushnil(L);
@@ -336,7 +339,7 @@ static void evaluate(host *self, unpacker functions, const request *asked) {
     declarations declared;
     attempt attempt = {
         .host = self, .box = &box, .asked = asked, .file = "", .answer = buffer_make(FRAME_LIMIT),
-        .wants_data = strcmp(asked->word, "schedule") == 0,
+        .wants_data = wants_pure(asked),
     };
     request reading = *asked;
     reading.limits = reading_limits;

@@ -8,6 +8,10 @@ package struct SchedulingError: Error, Hashable, Sendable {
         case callerCronMalformed
         /// A cron expression names dates that no calendar has; correcting it helps.
         case callerCronNeverFires
+        /// A schedule's declaration holds what it must not, or lacks something; correcting it helps.
+        case callerScheduleMalformed
+        /// The function of a schedule returned what cannot be used; correcting it helps.
+        case callerFunctionInvalid
         /// A text is no time with an offset; correcting it helps.
         case callerTimeMalformed
         /// A text is no window; correcting it helps.

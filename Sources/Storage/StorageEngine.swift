@@ -1,3 +1,5 @@
+package import KeyModel
+
 /// A database, through one of the drivers; nothing above this protocol knows which.
 ///
 /// Calls block on executors of the driver's own, never on the shared pool.
@@ -75,6 +77,15 @@ package protocol StorageSession {
     /// What follows a `SELECT` of one row of ours so that nobody changes the row before the transaction ends; nothing where
     /// there is one writer.
     var sharedRowLock: SQL { get }
+
+    /// What follows a `SELECT` of one row of ours that this transaction is about to change; nothing where there is one writer.
+    var exclusiveRowLock: SQL { get }
+
+    /// The database's own clock, read now.
+    func currentTime() throws -> Timestamp
+
+    /// Ends this transaction should this process stand still in its midst for longer; nothing where one process works alone.
+    func limitIdleTime(_ limit: Duration) throws
 
     /// The engine's word for a column type of the control schema.
     func columnType(_ type: ControlType) -> SQL

@@ -1,5 +1,6 @@
 internal import GRDB
 internal import GRDBSQLite
+internal import KeyModel
 internal import PluginKit
 internal import Storage
 
@@ -42,6 +43,17 @@ final class SQLiteSession: StorageSession {
 
     /// Nothing: a writing transaction is the only one.
     var sharedRowLock: Storage.SQL { "" }
+
+    /// Nothing, for the same reason.
+    var exclusiveRowLock: Storage.SQL { "" }
+
+    func currentTime() throws -> Timestamp {
+        let now: Storage.SQL = "SELECT CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
+        return Timestamp(milliseconds: try query(now).first?.integer(0) ?? 0)
+    }
+
+    /// Nothing: the instance lock keeps other processes out, and the system releases the file of one that dies.
+    func limitIdleTime(_ limit: Duration) throws {}
 
     func columnType(_ type: ControlType) -> Storage.SQL {
         switch type {

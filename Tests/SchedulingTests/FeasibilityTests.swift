@@ -5,7 +5,7 @@ import Testing
 struct FeasibilityTests {
     private func quarterly(maxKeyAge: Int64) throws -> ScheduleRules {
         var rules = ScheduleRules(cron: try schedule("0 3 1 */3 *", in: "Europe/Berlin"))
-        rules.windows = try WindowUnion([try WeeklyWindow(parsing: "Sat 01:00-05:00")], in: rules.cron.zone)
+        rules.windows = try WindowUnion([try WeeklyWindow(parsing: "Sat 01:00-05:00")], in: rules.times.zone)
         rules.maxKeyAge = .seconds(maxKeyAge * 86_400)
         return rules
     }
@@ -72,7 +72,7 @@ struct FeasibilityTests {
         let rules = ScheduleRules(cron: try schedule("30 2 * * *", in: "Europe/Berlin"))
         let notes = rules.clockNotes(from: try instant(start), to: try instant("2028-01-01T00:00:00+01:00"))
         #expect(
-            notes.map { rules.cron.zone.text($0.at) } == [
+            notes.map { rules.times.zone.text($0.at) } == [
                 "2026-03-29T03:00:00+02:00", "2026-10-25T02:30:00+02:00", "2027-03-28T03:00:00+02:00",
                 "2027-10-31T02:30:00+02:00",
             ])

@@ -18,7 +18,7 @@ struct ScheduleRulesTests {
     @Test func aNewScheduleNeverLooksBack() throws {
         let (rules, facts) = try daily()
         let first = PlannedRun(
-            trigger: .cron, nominal: try instant("2026-01-01T03:00:00Z"), at: try instant("2026-01-01T03:00:00Z"))
+            trigger: .time, nominal: try instant("2026-01-01T03:00:00Z"), at: try instant("2026-01-01T03:00:00Z"))
         #expect(rules.decide(at: facts.activatedAt, facts) == .wait(first))
         #expect(rules.decide(at: first.at, facts) == .start(first))
         #expect(rules.decide(at: first.at.advanced(by: .milliseconds(-1)), facts) == .wait(first))
@@ -31,12 +31,12 @@ struct ScheduleRulesTests {
         let latest = try instant("2028-01-01T03:00:00Z")
         #expect(
             rules.decide(at: now, facts)
-                == .start(PlannedRun(trigger: .cron, nominal: latest, at: latest, passedOver: 729)))
+                == .start(PlannedRun(trigger: .time, nominal: latest, at: latest, passedOver: 729)))
         rules.misfire = .skip
         #expect(rules.decide(at: now, facts) == .skip(through: latest, count: 730, .missed))
         facts.watermark = latest
         let next = try instant("2028-01-02T03:00:00Z")
-        #expect(rules.decide(at: now, facts) == .wait(PlannedRun(trigger: .cron, nominal: next, at: next)))
+        #expect(rules.decide(at: now, facts) == .wait(PlannedRun(trigger: .time, nominal: next, at: next)))
     }
 
     @Test func lateWithinTheGraceIsNotMissed() throws {
@@ -44,7 +44,7 @@ struct ScheduleRulesTests {
         rules.misfire = .skip
         facts.watermark = try instant("2026-01-01T03:00:00Z")
         let nominal = try instant("2026-01-02T03:00:00Z")
-        let run = PlannedRun(trigger: .cron, nominal: nominal, at: nominal)
+        let run = PlannedRun(trigger: .time, nominal: nominal, at: nominal)
         #expect(rules.decide(at: nominal.advanced(by: rules.grace), facts) == .start(run))
         let after = nominal.advanced(by: rules.grace + .milliseconds(1))
         #expect(rules.decide(at: after, facts) == .skip(through: nominal, count: 1, .missed))
@@ -57,7 +57,7 @@ struct ScheduleRulesTests {
         for now in ["2026-06-01T02:00:00Z", "2026-05-31T03:00:00Z", "1970-01-01T00:00:00Z", "2026-06-01T03:00:00Z"] {
             let next = try instant("2026-06-02T03:00:00Z")
             #expect(
-                rules.decide(at: try instant(now), facts) == .wait(PlannedRun(trigger: .cron, nominal: next, at: next)),
+                rules.decide(at: try instant(now), facts) == .wait(PlannedRun(trigger: .time, nominal: next, at: next)),
                 "\(now)")
         }
     }
@@ -67,19 +67,19 @@ struct ScheduleRulesTests {
         rules.windows = try windows("Sat 01:00-05:00")
         let opening = try instant("2026-01-03T01:00:00Z")
         let pending = try instant("2026-01-02T03:00:00Z")
-        let run = PlannedRun(trigger: .cron, nominal: pending, at: opening, passedOver: 1)
+        let run = PlannedRun(trigger: .time, nominal: pending, at: opening, passedOver: 1)
         #expect(rules.decide(at: try instant("2026-01-02T12:00:00Z"), facts) == .wait(run))
         #expect(rules.decide(at: opening, facts) == .start(run))
     }
 
     @Test func aWindowMissedAltogetherIsMadeUpForInTheNext() throws {
         var (rules, facts) = try daily()
-        rules.cron = try schedule("0 3 1 * *", in: "UTC")
+        rules.times = .cron(try schedule("0 3 1 * *", in: "UTC"))
         rules.windows = try windows("Sat 01:00-05:00")
         facts.activatedAt = try instant("2026-01-15T00:00:00Z")
         let nominal = try instant("2026-02-01T03:00:00Z")
         let now = try instant("2026-02-07T05:00:00Z")
-        let run = PlannedRun(trigger: .cron, nominal: nominal, at: try instant("2026-02-14T01:00:00Z"))
+        let run = PlannedRun(trigger: .time, nominal: nominal, at: try instant("2026-02-14T01:00:00Z"))
         #expect(rules.decide(at: now, facts) == .wait(run))
         rules.misfire = .skip
         #expect(rules.decide(at: now, facts) == .skip(through: nominal, count: 1, .missed))
@@ -89,7 +89,7 @@ struct ScheduleRulesTests {
         var (rules, facts) = try daily()
         facts.hasOpenRun = true
         let nominal = try instant("2026-01-01T03:00:00Z")
-        let run = PlannedRun(trigger: .cron, nominal: nominal, at: nominal)
+        let run = PlannedRun(trigger: .time, nominal: nominal, at: nominal)
         #expect(rules.decide(at: nominal, facts) == .skip(through: nominal, count: 1, .overlap))
         rules.overlap = .queueOne
         #expect(rules.decide(at: nominal, facts) == .hold(run, .ownRun))
@@ -120,7 +120,7 @@ struct ScheduleRulesTests {
     @Test func sealsStartARunInTheNextWindow() throws {
         var (rules, facts) = try daily()
         rules.windows = try windows("Sat 01:00-05:00")
-        rules.cron = try schedule("0 3 1 1 *", in: "UTC")
+        rules.times = .cron(try schedule("0 3 1 1 *", in: "UTC"))
         rules.maxSeals = 1000
         facts.seals = 1000
         facts.activatedAt = try instant("2026-01-02T00:00:00Z")
@@ -184,7 +184,7 @@ struct ScheduleRulesTests {
         let start = try instant("2026-01-01T00:00:00Z")
         var facts = ScheduleFacts(activatedAt: start)
         facts.keyMadeAt = start
-        let name: Comment = "\(rules.cron.expression) \(zone) \(rules.windows?.windows ?? []), seed \(generator.seed)"
+        let name: Comment = "\(cron ?? "@weekly") \(zone) \(rules.windows?.windows ?? []), seed \(generator.seed)"
         var now = start
         var claimed: Set<Timestamp> = []
         while now < start.advanced(by: Self.day * 3652) {

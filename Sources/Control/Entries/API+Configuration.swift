@@ -25,9 +25,11 @@ extension API {
         ]
     }
 
-    /// What functions of a configuration may call once they are granted: the changing entries that its text names.
+    /// What hooks and schedules of a configuration may call once they are granted: the changing entries that its text names, and
+    /// those that the actions of its schedules come to.
     package func grantable(by configuration: Configuration) -> [String] {
-        entries.filter { $0.isMutating && configuration.mentions.contains($0.name) }.map(\.name)
+        let wanted = configuration.mentions.union(configuration.schedules.flatMap(\.impliedCalls))
+        return entries.filter { $0.isMutating && wanted.contains($0.name) }.map(\.name)
     }
 
     private static func show(_ call: Invocation) async throws -> Answer {
@@ -65,8 +67,8 @@ extension API {
         var proposal = Proposal(
             "This takes up \(quoted(configuration.file)), whose hooks and schedules \(what)", byTyping: "load",
             facts: [configuration.hash] + calls)
+        proposal.warnings = await call.service.warnings(about: configuration)
         proposal.subject = configuration
-        proposal.warnings = configuration.inactive.map { "\($0) is checked, but nothing starts a run by it yet" }
         return proposal
     }
 

@@ -20,7 +20,7 @@ extension API {
                 guard let status else {
                     throw ControlError(.callerInterrupted, "status was interrupted", hint: "Nothing was changed.")
                 }
-                return try status.answer()
+                return try status.answer().adding(problems: try await ScheduleBoard(call).problems)
             },
             Entry(
                 "recover", "Accept a database that was set back: restored, failed over, or put in place",

@@ -23,6 +23,20 @@ extension API {
                 return try KeyringHistory(record: record, moves: moves, seals: seals).answer()
             },
             Entry(
+                "keyrings.report", "Report each key's age against what is allowed, its last rotation and the next",
+                details: "For audits: -o csv and -o json hold the same. Good only where no key is overdue.",
+                example: "keyrings.report()",
+                result: "by keyring: age, limit, standing, last rotation with its proof, next due, last drill",
+                role: .viewer,
+                takesConfiguration: true
+            ) { call in
+                let engine = try await call.engine()
+                let drill = try await call.instance.context.control.read { try $0.drills().first }
+                return try await ComplianceReport(
+                    try engine.keyrings(), runs: try engine.runs(), drill: drill, board: try ScheduleBoard(call)
+                ).answer()
+            },
+            Entry(
                 "keyrings.verify", "Open every value with the active key alone and count what else there is",
                 details: """
                     Changes nothing. Good only where nothing lies under an older key, everything opens, and no column that is \

@@ -1,3 +1,4 @@
+internal import Frames
 internal import KeyModel
 internal import Rotation
 
@@ -33,5 +34,17 @@ extension Status {
         if !notes.isEmpty { blocks.append(.lines(notes.map { "note: \($0)" })) }
         blocks.append(.lines(problems.isEmpty ? ["nothing needs anyone"] : problems.map { "problem: \($0)" }))
         return blocks
+    }
+}
+
+extension Answer {
+    /// The answer of `status` with what else needs someone.
+    func adding(problems: [String]) -> Answer {
+        guard !problems.isEmpty, case .map(let before) = value, case .array(let known)? = before["problems"] else {
+            return self
+        }
+        var record = before
+        record["problems"] = .array(known + problems.map { .string($0) })
+        return Answer(.map(record), blocks + [.lines(problems.map { "problem: \($0)" })], isGood: false)
     }
 }

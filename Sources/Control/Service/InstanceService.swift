@@ -33,6 +33,7 @@ package actor InstanceService: ControlService {
     private var opened: Instance?
     private var opening: Task<Instance, any Error>?
     private var lock: HeldLock?
+    private var replaced: (@Sendable (Configuration) async -> Void)?
 
     /// Makes a service; opens nothing yet.
     package init(
@@ -57,9 +58,6 @@ package actor InstanceService: ControlService {
     package func start() async throws {
         if life == .daemon { lock = try await HeldLock.take(source.directory, until: .now) }
         let instance = try await self.instance()
-        for thing in instance.configuration.inactive {
-            logger.warning("declared, but nothing starts a run by it yet", metadata: ["what": "\(thing)"])
-        }
         do { try await bringIntoOrder(instance) } catch {
             logger.warning("audit log not brought into order", metadata: ["reason": "\(Self.reason(of: error))"])
         }
@@ -156,7 +154,11 @@ package actor InstanceService: ControlService {
     func replace(_ configuration: Configuration) {
         opened?.configuration = configuration
         opened = opened.map(withHooks)
+        if let replaced { Task { await replaced(configuration) } }
     }
+
+    /// Has something done with each configuration that is taken up from now on.
+    func onReplace(_ body: @escaping @Sendable (Configuration) async -> Void) { replaced = body }
 
     /// An instance whose runs perform the hooks of its configuration.
     private func withHooks(_ instance: Instance) -> Instance {
@@ -206,12 +208,16 @@ package actor InstanceService: ControlService {
         guard let run = try await instance.context.control.read({ try $0.openRun() }), run.state != .needsOperator,
             try await engine.liveLease() == nil
         else { return }
+        // The scheduler goes on with what it began, within windows.
+        let declared = Set(instance.configuration.schedules.map(\.name))
+        let occurrence = try await instance.context.control.read { try $0.occurrence(of: run) }
+        if let occurrence, declared.contains(occurrence.id.schedule) { return }
         try await engine.requireCurrent()
         logger.notice("run resumed", metadata: ["run.id": "\(run.id)", "phase": "\(run.phase.rawValue)"])
         _ = try await driver.launch(engine, DriveOptions()) { run.id }
     }
 
-    private static func reason(of error: any Error) -> String { (error as? any CodedError)?.message ?? "\(error)" }
+    static func reason(of error: any Error) -> String { (error as? any CodedError)?.message ?? "\(error)" }
 }
 
 /// A request to a run that only the node's journal holds.

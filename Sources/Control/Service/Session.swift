@@ -87,12 +87,19 @@ extension InstanceService {
     package func grantedHost(
         _ way: Peer.Way, name: String, client: any ControlClient, scope: CallScope
     ) async throws -> any ScriptHost {
+        let dispatch = try await grantedDispatch(way, name: name, client: client, scope: scope)
+        return SessionHost(dispatch: dispatch, confirmation: .given, client: client, seen: SeenAnswers())
+    }
+
+    /// What takes single calls of a hook or a schedule, under the same grant.
+    func grantedDispatch(
+        _ way: Peer.Way, name: String, client: any ControlClient, scope: CallScope
+    ) async throws -> Dispatch {
         let instance = try await self.instance()
         let grant = try await instance.context.control.read { try $0.grant(of: instance.configuration.hash) }
         let peer = Peer(uid: geteuid(), gid: getegid(), pid: getpid(), user: name, groups: [], way: way)
         let hello = SessionHello(way: way, isInteractive: false)
-        let dispatch = Dispatch(self, peer, hello, client, scope, grant: Set(grant?.calls ?? []))
-        return SessionHost(dispatch: dispatch, confirmation: .given, client: client, seen: SeenAnswers())
+        return Dispatch(self, peer, hello, client, scope, grant: Set(grant?.calls ?? []))
     }
 }
 

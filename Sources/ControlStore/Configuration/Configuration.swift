@@ -32,9 +32,6 @@ package struct Configuration: Hashable, Sendable {
     /// The schedules, in the order in which they were declared.
     package var schedules: [ScheduleDeclaration] = []
 
-    /// What is declared but does nothing yet, in words: `schedule "quarterly"`.
-    package var inactive: [String] { schedules.map { "schedule \"\($0.name)\"" } }
-
     /// Makes a configuration.
     package init(
         file: String, hash: String, database: DatabaseLocation, keyrings: [KeyringDeclaration] = [],

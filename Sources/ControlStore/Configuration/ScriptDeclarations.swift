@@ -47,12 +47,14 @@ package struct ScheduleDeclaration: Hashable, Sendable {
         case texts([String])
     }
 
-    /// A function that a schedule may give in place of times.
+    /// A function that a schedule may give in place of times, or of an action.
     package enum Function: String, CaseIterable, Hashable, Sendable {
-        /// Says whether a run is wanted at a nominal time.
+        /// Says whether a run is wanted.
         case when
         /// Says when the next run is wanted.
         case next
+        /// Is the run itself, and may call what the configuration was granted.
+        case action
     }
 
     /// Its name.

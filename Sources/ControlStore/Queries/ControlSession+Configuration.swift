@@ -52,8 +52,8 @@ extension ControlSession {
             INSERT INTO \(control: "keyrings") (name, core, options, provider, consumers, max_age_ms, max_seals, keep_ms,
                 backup, is_declared)
             VALUES (\(name), \(declaration.core), \(options), \(declaration.provider.description),
-                \(try JSONText.encode(declaration.consumers.map(\.description))), \(policy.maxAge?.inMilliseconds),
-                \(policy.maxSeals.map(Int64.init(clamping:))), \(policy.keep?.inMilliseconds), \(policy.backup.rawValue), 1)
+                \(try JSONText.encode(declaration.consumers.map(\.description))), \(policy.maxAge?.wholeMilliseconds),
+                \(policy.maxSeals.map(Int64.init(clamping:))), \(policy.keep?.wholeMilliseconds), \(policy.backup.rawValue), 1)
             ON CONFLICT (name) DO UPDATE SET core = excluded.core, options = excluded.options,
                 provider = excluded.provider, consumers = excluded.consumers, max_age_ms = excluded.max_age_ms,
                 max_seals = excluded.max_seals, keep_ms = excluded.keep_ms, backup = excluded.backup, is_declared = 1
@@ -138,12 +138,5 @@ extension ControlSession {
             "cannot change the \(what) of column \"\(declaration.path)\": its values are bound to \(present)",
             hint: "Write \(what) = \(present) in the configuration; only \"keyturn convert\" binds values anew."
         )
-    }
-}
-
-extension Duration {
-    /// The duration in whole milliseconds.
-    fileprivate var inMilliseconds: Int64 {
-        components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000
     }
 }

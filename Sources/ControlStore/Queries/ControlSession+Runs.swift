@@ -92,6 +92,33 @@ extension ControlSession {
         )
     }
 
+    /// Adds to a run's history who asked something of it.
+    ///
+    /// - Throws: ``StorageError`` or ``ControlStoreError``.
+    package func addStep(_ request: RunRequest, askedBy actor: String, of run: RunRecord, at time: Timestamp) throws {
+        let what =
+            switch request {
+            case .none: Self.resumeAsked
+            case .pause: Self.pauseAsked
+            case .cancel: "cancel asked for by "
+            }
+        try addStep(what + actor, in: run.phase, of: run.id, at: time)
+    }
+
+    /// Who asked last that a run pause; nil where nobody did, or where somebody let it go on since.
+    ///
+    /// - Throws: ``StorageError`` or ``ControlStoreError``.
+    package func pauser(of run: Int64) throws -> String? {
+        let asked = try steps(of: run).last {
+            $0.what.hasPrefix(Self.pauseAsked) || $0.what.hasPrefix(Self.resumeAsked)
+        }
+        guard let asked, asked.what.hasPrefix(Self.pauseAsked) else { return nil }
+        return String(asked.what.dropFirst(Self.pauseAsked.count))
+    }
+
+    private static let pauseAsked = "pause asked for by "
+    private static let resumeAsked = "asked to go on by "
+
     /// The history of a run, oldest first.
     ///
     /// - Throws: ``StorageError``.

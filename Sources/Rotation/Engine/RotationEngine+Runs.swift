@@ -144,12 +144,13 @@ extension RotationEngine {
 
     /// Asks a run to pause or to cancel at its next batch; the process that drives it does so.
     ///
-    /// What `alongside` records commits together with the request.
+    /// Who asked stands in the run's history. What `alongside` records commits together with the request.
     ///
     /// - Throws: ``ControlStoreError`` with `callerNotFound`, or ``RotationError`` with `callerRunState`.
     package func ask(
         _ request: RunRequest, of id: Int64, alongside: @escaping @Sendable (ControlSession) throws -> Void = { _ in }
     ) async throws {
+        let (actor, now) = (context.actor, context.now())
         try await context.control.write { session in
             let run = try session.run(id)
             guard run.state.isOpen else {
@@ -162,6 +163,7 @@ extension RotationEngine {
                 )
             }
             try session.setRequest(request, of: id)
+            try session.addStep(request, askedBy: actor, of: run, at: now)
             try alongside(session)
         }
     }

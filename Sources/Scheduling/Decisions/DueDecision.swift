@@ -14,6 +14,10 @@ package struct ScheduleFacts: Hashable, Sendable {
     package var hasOpenRun = false
     /// Whether anything else runs on the database.
     package var isDatabaseBusy = false
+    /// A nominal time that had come under the rules as they were before they were edited.
+    package var pending: Timestamp?
+    /// Nothing may start before, since a schedule that keeps its distance from this one has just started.
+    package var notBefore: Timestamp?
 
     /// Makes facts of a schedule that has never run.
     package init(activatedAt: Timestamp) { self.activatedAt = activatedAt }
@@ -27,7 +31,7 @@ package struct PlannedRun: Hashable, Sendable {
     /// Why it starts.
     package enum Trigger: String, Hashable, Sendable {
         /// Its nominal time came.
-        case cron
+        case time
         /// Its key grows too old.
         case keyAge = "key_age"
         /// Too much was sealed under its key.
@@ -63,6 +67,8 @@ package enum DueDecision: Hashable, Sendable {
         case ownRun = "own_run"
         /// Another run works on the database.
         case databaseBusy = "database_busy"
+        /// A schedule from which this one keeps its distance has just started.
+        case tooClose = "too_close"
     }
 
     /// Why a nominal time gets no run.
@@ -90,24 +96,25 @@ extension ScheduleRules {
     package func decide(at now: Timestamp, _ facts: ScheduleFacts) -> DueDecision {
         let pending = pendingNominal(at: now, facts)
         if let pending, misfire == .skip, isMissed(pending, at: now) {
-            return .skip(through: pending, count: cron.count(after: facts.settled, through: pending), .missed)
+            return .skip(through: pending, count: times.count(after: facts.settled, through: pending), .missed)
         }
-        let cronRun = cronRun(pending, at: now, facts)
-        if let cronRun, facts.hasOpenRun, overlap == .skip, cronRun.at <= now {
-            return .skip(through: cronRun.nominal, count: cronRun.passedOver + 1, .overlap)
+        let timeRun = timeRun(pending, at: now, facts)
+        if let timeRun, facts.hasOpenRun, overlap == .skip, timeRun.at <= now {
+            return .skip(through: timeRun.nominal, count: timeRun.passedOver + 1, .overlap)
         }
-        let candidates = [cronRun, ageRun(pending, at: now, facts), sealsRun(pending, at: now, facts)]
+        let candidates = [timeRun, ageRun(pending, at: now, facts), sealsRun(pending, at: now, facts)]
         guard let run = candidates.compactMap(\.self).min(by: { $0.at < $1.at }) else { return .wait(nil) }
         guard run.at <= now else { return .wait(run) }
         guard !facts.hasOpenRun else { return .hold(run, .ownRun) }
+        guard facts.notBefore.map({ $0 <= now }) ?? true else { return .hold(run, .tooClose) }
         return facts.isDatabaseBusy ? .hold(run, .databaseBusy) : .start(run)
     }
 
     /// The latest nominal time that has come and is not settled.
-    private func pendingNominal(at now: Timestamp, _ facts: ScheduleFacts) -> Timestamp? {
+    package func pendingNominal(at now: Timestamp, _ facts: ScheduleFacts) -> Timestamp? {
         guard facts.settled < now else { return nil }
-        let latest = cron.previous(before: now.advanced(by: .milliseconds(1)))?.at
-        return latest.flatMap { $0 > facts.settled ? $0 : nil }
+        let latest = times.previous(before: now.advanced(by: .milliseconds(1)))?.at
+        return [latest, facts.pending].compactMap(\.self).filter { $0 > facts.settled && $0 <= now }.max()
     }
 
     /// Whether a pending nominal time could not be started when it should have been.
@@ -116,14 +123,14 @@ extension ScheduleRules {
         return now.since(planned.at) > grace || planned.end.map { $0 <= now } ?? false
     }
 
-    private func cronRun(_ pending: Timestamp?, at now: Timestamp, _ facts: ScheduleFacts) -> PlannedRun? {
+    private func timeRun(_ pending: Timestamp?, at now: Timestamp, _ facts: ScheduleFacts) -> PlannedRun? {
         guard let pending else {
-            guard let next = cron.next(after: max(now, facts.settled))?.at else { return nil }
-            return start(ofNominal: next, notBefore: next).map { PlannedRun(trigger: .cron, nominal: next, at: $0.at) }
+            guard let next = times.next(after: max(now, facts.settled))?.at else { return nil }
+            return start(ofNominal: next, notBefore: next).map { PlannedRun(trigger: .time, nominal: next, at: $0.at) }
         }
         return start(ofNominal: pending, notBefore: now).map { planned in
-            let count = cron.count(after: facts.settled, through: pending)
-            return PlannedRun(trigger: .cron, nominal: pending, at: planned.at, passedOver: max(0, count - 1))
+            let count = times.count(after: facts.settled, through: pending)
+            return PlannedRun(trigger: .time, nominal: pending, at: planned.at, passedOver: max(0, count - 1))
         }
     }
 
@@ -147,10 +154,10 @@ extension ScheduleRules {
         _ facts: ScheduleFacts
     ) -> PlannedRun {
         let moment = max(start, now)
-        let next = facts.settled <= moment ? cron.next(after: moment)?.at : nil
+        let next = facts.settled <= moment ? times.next(after: moment)?.at : nil
         // Any node comes to the same, whatever its clock says, so that the claim stays unique.
         let spare = facts.settled.advanced(by: .milliseconds(1))
-        let count = pending.map { cron.count(after: facts.settled, through: $0) } ?? 1
+        let count = pending.map { times.count(after: facts.settled, through: $0) } ?? 1
         return PlannedRun(trigger: trigger, nominal: pending ?? next ?? spare, at: start, passedOver: max(0, count - 1))
     }
 }

@@ -64,7 +64,7 @@ package struct Feasibility: Hashable, Sendable {
     /// Looks ahead from a time.
     package init(of rules: ScheduleRules, from: Timestamp, years: Int = 10) {
         self.from = from
-        let today = rules.cron.zone.local(at: from).day
+        let today = rules.zone.local(at: from).day
         let date = CalendarDate(daysSinceEpoch: today)
         let last = CalendarDate.daysSinceEpoch(year: date.year + years, month: date.month, day: date.day)
         to = from.advanced(by: .seconds((last - today) * 86_400))
@@ -80,7 +80,7 @@ package struct Feasibility: Hashable, Sendable {
     private mutating func countNominals(_ rules: ScheduleRules) {
         var lastNominal: Timestamp?
         var lastStart: Timestamp?
-        for occurrence in rules.cron.occurrences(after: from) {
+        for occurrence in rules.times.occurrences(after: from) {
             guard occurrence.at < to else { return }
             guard nominalCount < Self.mostNominals else {
                 to = lastNominal ?? from
@@ -124,9 +124,9 @@ package struct Feasibility: Hashable, Sendable {
 extension Feasibility {
     /// What whoever wrote the rules should know, with numbers; empty where there is nothing.
     package func warnings(for rules: ScheduleRules) -> [String] {
-        let zone = rules.cron.zone
+        let zone = rules.zone
         guard nominalCount > 0 else { return ["fires at no time from \(zone.text(from)) to \(zone.text(to))"] }
-        var warnings = rules.cron.expression.remarks
+        var warnings = rules.remarks
         if let windows = rules.windows, startCount == 0 {
             return warnings + ["\(words(of: windows)) never opens when it should start"]
         }

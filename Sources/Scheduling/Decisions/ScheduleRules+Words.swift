@@ -3,8 +3,7 @@ package import KeyModel
 extension ScheduleRules {
     /// What the rules mean, in English sentences.
     package var explanation: [String] {
-        let first = cron.expression.words
-        var lines = ["\(first.prefix(1).uppercased())\(first.dropFirst()), \(cron.zone.name) time."]
+        var lines = [timesInWords]
         if let windows, !windows.isAlwaysOpen {
             let names = windows.windows.map(\.description).joined(separator: " or ")
             lines.append("A run starts only within \(names); a time outside waits for the next opening.")
@@ -24,8 +23,24 @@ extension ScheduleRules {
         return lines
     }
 
+    /// What is odd about the expression, in words.
+    package var remarks: [String] { if case .cron(let cron) = times { cron.expression.remarks } else { [] } }
+
+    private var timesInWords: String {
+        switch times {
+        case .cron(let cron):
+            let words = cron.expression.words
+            return "\(words.prefix(1).uppercased())\(words.dropFirst()), \(zone.name) time."
+        case .every(let grid, _):
+            let phase = grid.phase == 0 ? "" : ", each \(Duration.milliseconds(grid.phase).durationText) later"
+            return "Every \(grid.distance.durationText) since 1970-01-01T00:00Z\(phase), whatever clocks do."
+        case .given: return "When its function says so, \(zone.name) time."
+        }
+    }
+
     /// The nominal times of a stretch that daylight saving moves or repeats; at most so many.
     package func clockNotes(from: Timestamp, to: Timestamp, most: Int = 20) -> [Occurrence] {
+        guard case .cron(let cron) = times else { return [] }
         var notes: [Occurrence] = []
         var segment = cron.zone.table.segment(at: from.seconds)
         while let next = cron.zone.table.segment(after: segment), next.start < to.seconds, notes.count < most {

@@ -27,7 +27,7 @@ package struct ScheduleRules: Hashable, Sendable {
     }
 
     /// The nominal times.
-    package var cron: CronSchedule
+    package var times: NominalTimes
     /// When runs may start; nil for any time.
     package var windows: WindowUnion?
     /// How runs are spread; nil for not at all.
@@ -48,10 +48,16 @@ package struct ScheduleRules: Hashable, Sendable {
     package var deadline: Deadline = .alert
 
     /// Makes rules with everything else at its default.
-    package init(cron: CronSchedule, windows: WindowUnion? = nil) {
-        self.cron = cron
+    package init(_ times: NominalTimes, windows: WindowUnion? = nil) {
+        self.times = times
         self.windows = windows
     }
+
+    /// Makes rules for a cron expression.
+    package init(cron: CronSchedule, windows: WindowUnion? = nil) { self.init(.cron(cron), windows: windows) }
+
+    /// Where its times are read.
+    package var zone: Zone { times.zone }
 
     /// When the run for a nominal time starts: in the first opening that ends after `earliest`, after its delay.
     ///
@@ -65,7 +71,7 @@ package struct ScheduleRules: Hashable, Sendable {
         let start = max(opening.start, nominal)
         guard let jitter else { return (start, opening.end) }
         let delay = jitter.delay(
-            nominal: nominal, start: start, openingEnd: opening.end, next: cron.next(after: nominal)?.at)
+            nominal: nominal, start: start, openingEnd: opening.end, next: times.next(after: nominal)?.at)
         return (start.advanced(by: delay), opening.end)
     }
 

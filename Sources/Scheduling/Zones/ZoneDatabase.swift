@@ -1,3 +1,4 @@
+internal import Glibc
 internal import KeyModel
 
 /// The time zone database: which names there are, in which release, and how a zone is read.
@@ -20,6 +21,13 @@ package struct ZoneDatabase: Sendable {
     /// - Throws: ``SchedulingError`` with `storeZonesUnavailable`.
     package init(root: String = Self.systemRoot) throws(SchedulingError) {
         try self.init(source: ZoneDirectory(root: root))
+    }
+
+    /// Opens the database that `KEYTURN_ZONEINFO` names, else the system's.
+    ///
+    /// - Throws: ``SchedulingError`` with `storeZonesUnavailable`.
+    package static func configured() throws(SchedulingError) -> ZoneDatabase {
+        try ZoneDatabase(root: getenv("KEYTURN_ZONEINFO").map { String(cString: $0) } ?? systemRoot)
     }
 
     /// Opens a database from wherever its files come.

@@ -4,9 +4,9 @@ internal import KeyModel
 
 extension ScheduleDeclaration {
     private static let words: Set<String> = [
-        "backfill", "cron", "deadline", "every", "jitter", "max_key_age", "max_seals", "misfire", "misfire_grace",
-        "overlap",
-        "tz", "window",
+        "action", "apart", "cron", "dst_gap", "every", "expected", "grace", "jitter", "max_key_age", "max_seals",
+        "misfire",
+        "not_with", "on_deadline", "overlap", "phase", "poll", "retry", "retry_after", "tz", "window", "window_end",
     ]
 
     /// Reads a `schedule "name" { … }`: its words must be known, their values are read where schedules are made of them.
@@ -18,10 +18,14 @@ extension ScheduleDeclaration {
             throw fields.unknown("keyring", keyring.description, among: keyrings.map(\.description))
         }
         var values: [String: Value] = [:]
-        for word in fields.words where Self.words.contains(word) { values[word] = try Value(word, in: fields) }
+        for word in fields.words where Self.words.contains(word) && fields[word]?.typeName == nil {
+            values[word] = try Value(word, in: fields)
+        }
         var functions: Set<Function> = []
         for function in Function.allCases {
             guard let value = fields[function.rawValue] else { continue }
+            // An action may also be a word.
+            if function == .action, value.typeName == nil { continue }
             guard value.typeName == "function" else { throw fields.wrong(function.rawValue, "a function", value) }
             functions.insert(function)
         }

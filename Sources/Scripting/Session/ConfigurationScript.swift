@@ -65,6 +65,24 @@ package final class ConfigurationScript: Sendable {
         return result.values.first ?? .null
     }
 
+    /// Calls the function that a schedule gives as its action, in a worker of its own.
+    ///
+    /// - Parameters:
+    ///   - name: The schedule.
+    ///   - argument: What its function gets.
+    ///   - functions: The host's functions that it finds.
+    ///   - host: Performs its calls and takes what it prints.
+    ///   - limits: What it may use up.
+    /// - Returns: What it gave back.
+    /// - Throws: As ``ScriptSession/run(text:name:isInteractive:arguments:limits:)``.
+    /// - Important: Cancelling interrupts it; what it has called already may have had its effect.
+    package func callAction(
+        of name: String, argument: FrameValue, functions: [String], host: any ScriptHost, limits: ScriptLimits = .hook
+    ) async throws -> ScriptResult {
+        let target: [String: FrameValue] = ["word": "schedule", "name": .string(name), "function": "action"]
+        return try await evaluate(target, argument, limits, in: makeWorker(functions), host)
+    }
+
     private func evaluate(
         _ target: [String: FrameValue], _ argument: FrameValue, _ limits: ScriptLimits, in worker: SessionWorker,
         _ host: any ScriptHost

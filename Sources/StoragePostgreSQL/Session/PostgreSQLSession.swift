@@ -1,3 +1,4 @@
+internal import KeyModel
 internal import PluginKit
 internal import Storage
 
@@ -35,6 +36,18 @@ final class PostgreSQLSession: StorageSession {
     func commitAsynchronously() { commitsAsynchronously = true }
 
     var sharedRowLock: SQL { "FOR SHARE" }
+
+    var exclusiveRowLock: SQL { "FOR UPDATE" }
+
+    func currentTime() throws -> Timestamp {
+        let now: SQL = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::pg_catalog.int8"
+        return Timestamp(milliseconds: try query(now).first?.integer(0) ?? 0)
+    }
+
+    func limitIdleTime(_ limit: Duration) throws {
+        let milliseconds = limit.wholeMilliseconds
+        _ = try connection.run("SET LOCAL idle_in_transaction_session_timeout = \(milliseconds)")
+    }
 
     func columnType(_ type: ControlType) -> SQL {
         switch type {

@@ -88,14 +88,14 @@ private struct SchedulePreview: Encodable {
     let refused: String?
 
     init(of rules: ScheduleRules, cron: String, from start: Timestamp, count: Int) {
-        let zone = rules.cron.zone
+        let zone = rules.zone
         let feasibility = Feasibility(of: rules, from: start)
         self.cron = cron
         tz = zone.name
         tzVersion = zone.databaseVersion
         from = zone.text(start)
         explanation = rules.explanation
-        times = rules.cron.occurrences(after: start).prefix(count).map { ScheduledTime($0, rules) }
+        times = rules.times.occurrences(after: start).prefix(count).map { ScheduledTime($0, rules) }
         warnings = feasibility.warnings(for: rules)
         refused = feasibility.refusal(of: rules)?.message
     }
@@ -131,7 +131,7 @@ private struct ScheduledTime: Encodable {
     let note: String?
 
     init(_ occurrence: Occurrence, _ rules: ScheduleRules) {
-        let zone = rules.cron.zone
+        let zone = rules.zone
         let start = rules.start(ofNominal: occurrence.at, notBefore: occurrence.at)?.at
         nominal = zone.text(occurrence.at)
         utc = Zone.utc.text(occurrence.at).replacing("+00:00", with: "Z")

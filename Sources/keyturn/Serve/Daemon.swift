@@ -3,8 +3,10 @@ internal import ControlStore
 internal import Foundation
 internal import KeyModel
 internal import Logging
+internal import Monitoring
 internal import ProviderHost
 internal import Rotation
+internal import Scheduling
 internal import ServiceLifecycle
 
 /// What a daemon consists of, in the order in which it starts; it stops in the opposite one.
@@ -13,6 +15,9 @@ internal import ServiceLifecycle
 struct Daemon {
     let service: InstanceService
     let server: SocketServer
+    let scheduler: Scheduler
+    /// Offers figures; nil where nobody asked for them.
+    let figures: FigureListener?
     let manager: ServiceManager
     let logger: Logger
     /// Follows keys that are turned outside.
@@ -26,9 +31,12 @@ struct Daemon {
     ///
     /// Where that takes longer than the patience, the process ends with 4; nothing is lost by it.
     func run(until interrupt: Interrupt) async throws {
-        var services: [any Service] = [EngineService(service: service, logger: logger), SocketService(server: server)]
-        services.append(keyWatch)
+        var services: [any Service] = [
+            EngineService(service: service, logger: logger), ScheduleService(scheduler: scheduler),
+            SocketService(server: server), keyWatch,
+        ]
         if let cluster { services.append(cluster) }
+        if let figures { services.append(FigureService(listener: figures)) }
         if let interval = manager.watchdog {
             services.append(WatchdogService(server: server, manager: manager, interval: interval))
         }
@@ -60,7 +68,7 @@ struct Daemon {
             let hello = SessionHello(way: .call, isInteractive: false)
             let channel = try await service.openSession(for: Peer.own(by: .call), hello: hello)
             let call = Call("configuration.load", confirmation: .given)
-            _ = try await channel.perform(.call(call), for: SilentClient())
+            _ = try await channel.perform(.call(call), for: LoggingClient(logger: logger))
             await channel.close()
             logger.notice("configuration taken up")
         } catch {
@@ -90,6 +98,27 @@ private struct EngineService: Service {
             "run left open; it goes on at the next start",
             metadata: ["run.id": "\(left.id)", "phase": "\(left.phase.rawValue)"])
     }
+}
+
+/// Works the schedules until the daemon stops; does nothing as long as none is declared.
+private struct ScheduleService: Service {
+    let scheduler: Scheduler
+
+    func run() async throws {
+        do {
+            try await cancelWhenGracefulShutdown {
+                while await !scheduler.hasSchedules { try await Task.sleep(for: .seconds(1)) }
+                try await scheduler.run()
+            }
+        } catch is CancellationError {}
+    }
+}
+
+/// Offers figures until the daemon stops.
+private struct FigureService: Service {
+    let listener: FigureListener
+
+    func run() async throws { try await cancelWhenGracefulShutdown { try await listener.run() } }
 }
 
 /// Serves sessions until the daemon stops.
@@ -137,6 +166,14 @@ private struct WatchdogService: Service {
             }
         }
     }
+}
+
+/// A client without a person, whose warnings go into the log.
+private struct LoggingClient: ControlClient {
+    let logger: Logger
+
+    func show(_ event: ControlEvent) async { if case .warning(let text) = event { logger.warning("\(text)") } }
+    func answer(_ question: Question) async -> String? { nil }
 }
 
 /// A client without a person.

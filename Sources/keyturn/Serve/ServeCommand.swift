@@ -4,14 +4,17 @@ internal import ControlStore
 internal import Foundation
 internal import KeyModel
 internal import Logging
+internal import Monitoring
 internal import ProviderHost
 internal import Rotation
+internal import Scheduling
 internal import Terminal
 
 /// Implements `keyturn serve`.
 struct ServeCommand: InstanceCommand {
     static let configuration = CommandConfiguration(
-        commandName: "serve", abstract: "Be the instance's daemon: serve consoles and commands, drive runs.",
+        commandName: "serve",
+        abstract: "Be the instance's daemon: serve consoles and commands, drive runs, work the schedules.",
         discussion: """
             It listens on INSTANCE/run/keyturn.sock, or where --socket says; every command uses it from then on. The first \
             SIGTERM or SIGINT stops it after the batch in hand, a second one at once; a run that was left open goes on at the \
@@ -29,6 +32,9 @@ struct ServeCommand: InstanceCommand {
 
     @Option(name: .long, help: "How many seconds a stop may take before what is left is cut off, 1 to 3600.")
     var stopWithin = 30
+
+    @Option(name: .long, help: "Where to offer figures for Prometheus, on this machine alone: 127.0.0.1:PORT.")
+    var metrics: String?
 
     @Option(name: .long, help: "Serve KMS v2 on unix:///…, so that a cluster's keys turn by the keyring's schedules.")
     var kmsV2: String?
@@ -63,14 +69,19 @@ struct ServeCommand: InstanceCommand {
         let providers = HostedProviders()
         let service = try InstanceService.hosted(on: directory, life: .daemon, providers: providers, logger: logger)
         do {
+            let registry = FigureRegistry()
+            let figures = try metrics.map { try FigureListener(on: $0, registry) }
             try await service.start()
+            let scheduler = try await service.makeScheduler(metrics: ScheduleFiguresRecorder(factory: registry))
             let cluster = try await cluster(service, logger)
             let server = try SocketServer(at: path, environment: environment, service: service, logger: logger)
             let daemon = Daemon(
-                service: service, server: server, manager: ServiceManager(environment: environment), logger: logger,
+                service: service, server: server, scheduler: scheduler, figures: figures,
+                manager: ServiceManager(environment: environment), logger: logger,
                 keyWatch: KeyWatch(
                     service: service, providers: providers, logger: logger, pause: .seconds(keysLookedAtEvery)),
                 cluster: cluster, patience: .seconds(stopWithin))
+            if let figures { logger.notice("figures", metadata: ["address": "127.0.0.1:\(figures.port)"]) }
             logger.notice("listening", metadata: ["socket": "\(path.path)", "version": "\(Version.text)"])
             try await daemon.run(until: interrupt)
         } catch {

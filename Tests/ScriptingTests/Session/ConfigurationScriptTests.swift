@@ -23,8 +23,9 @@ struct ConfigurationScriptTests {
     private static let text = """
         database "sqlite:a.db"
         keyring "main"
-        schedule "weekly" { keyring = "main", cron = "0 3 * * 0", tz = "Europe/Berlin", window = { "Sat", "Sun" },
-          max_seals = 5, when = function(ctx) return ctx.age > 10 end,
+        schedule "weekly" { keyring = "main", tz = "Europe/Berlin", window = { "Sat 01:00-05:00", "Sun 01:00-05:00" },
+          max_seals = 5, when = function(ctx) return ctx.age > 10 end }
+        schedule "counting" { keyring = "main", tz = "UTC",
           next = function(ctx) seen = (rawget(_G, "seen") or 0) + 1 return ctx.now + seen end }
         hook "before" (function(run) print("first", run.id) return backups.create { run = run.id } end)
         hook "after" (function(run) error("not after") end)
@@ -37,9 +38,9 @@ struct ConfigurationScriptTests {
         ).configuration
         #expect(
             configuration.hooks == [
-                HookDeclaration(stage: .before, index: 1, file: "keyturn.lua", line: 6),
-                HookDeclaration(stage: .after, index: 1, file: "keyturn.lua", line: 7),
-                HookDeclaration(stage: .before, index: 2, file: "keyturn.lua", line: 8),
+                HookDeclaration(stage: .before, index: 1, file: "keyturn.lua", line: 7),
+                HookDeclaration(stage: .after, index: 1, file: "keyturn.lua", line: 8),
+                HookDeclaration(stage: .before, index: 2, file: "keyturn.lua", line: 9),
                 HookDeclaration(stage: .before, index: 3, file: "scripts/more.lua", line: 1),
             ])
         #expect(
@@ -47,11 +48,13 @@ struct ConfigurationScriptTests {
                 ScheduleDeclaration(
                     name: try Name("weekly"), keyring: try Name("main"),
                     fields: [
-                        "cron": .text("0 3 * * 0"), "tz": .text("Europe/Berlin"), "window": .texts(["Sat", "Sun"]),
+                        "tz": .text("Europe/Berlin"), "window": .texts(["Sat 01:00-05:00", "Sun 01:00-05:00"]),
                         "max_seals": .number(5),
-                    ], functions: [.when, .next], file: "keyturn.lua", line: 3)
+                    ], functions: [.when], file: "keyturn.lua", line: 3),
+                ScheduleDeclaration(
+                    name: try Name("counting"), keyring: try Name("main"), fields: ["tz": .text("UTC")],
+                    functions: [.next], file: "keyturn.lua", line: 5),
             ])
-        #expect(configuration.inactive == ["schedule \"weekly\""])
         #expect(configuration.keyrings.first?.policy.backup == .required)
     }
 
@@ -94,7 +97,7 @@ struct ConfigurationScriptTests {
         let error = await #expect(throws: RaisedError.self) {
             try await script.call(hook, argument: .null, functions: [], host: TestHost(), limits: .test)
         }
-        #expect(error?.message == "keyturn.lua:7: not after")
+        #expect(error?.message == "keyturn.lua:8: not after")
         let none = HookDeclaration(stage: .always, index: 1, file: "", line: 0)
         await #expect(throws: RaisedError.self) {
             try await script.call(none, argument: .null, functions: [], host: TestHost(), limits: .test)
@@ -116,7 +119,7 @@ struct ConfigurationScriptTests {
         #expect(try await script.callSchedule("weekly", function: .when, context: ["age": 11]) == true)
         #expect(try await script.callSchedule("weekly", function: .when, context: ["age": 9]) == false)
         for _ in 0..<3 {
-            #expect(try await script.callSchedule("weekly", function: .next, context: ["now": 100]) == 101)
+            #expect(try await script.callSchedule("counting", function: .next, context: ["now": 100]) == 101)
         }
         await #expect(throws: RaisedError.self) {
             try await script.callSchedule("monthly", function: .next, context: .null)
@@ -128,7 +131,8 @@ struct ConfigurationScriptTests {
         "return function() end", "return mem()", "local t = {} t[1] = t return t",
     ])
     func aScheduleIsPureAndBrief(body: String) async throws {
-        let text = "database 'sqlite:a.db' schedule 's' { next = function(ctx) \(body) end }"
+        let text =
+            "database 'sqlite:a.db' schedule 's' { action = 'backup', tz = 'UTC', next = function(ctx) \(body) end }"
         let script = try await load(text).script
         // Whatever happened, the next call is served.
         for _ in 0..<2 {
@@ -145,7 +149,7 @@ struct ConfigurationScriptTests {
         try await withThrowingTaskGroup(of: FrameValue.self) { group in
             for index in 0..<40 {
                 group.addTask {
-                    try await script.callSchedule("weekly", function: .next, context: ["now": .integer(Int64(index))])
+                    try await script.callSchedule("counting", function: .next, context: ["now": .integer(Int64(index))])
                 }
             }
             var found: Set<FrameValue> = []
