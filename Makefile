@@ -9,10 +9,10 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 SOURCES := $(wildcard Package.swift Sources plugins Tests Benchmarks)
 
-.PHONY: help demo test build bench format lint clean install
+.PHONY: help demo test endurance build bench format lint clean install
 
 help: ## Lists these targets.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: ## Installs what building and testing need, where anything is missing.
 	@./.ci/install
@@ -22,6 +22,10 @@ demo: install ## Adopts, rotates, kills, resumes and proves a small database.
 
 test: install ## Builds everything once and runs every test.
 	@./.ci/test
+
+endurance: install ## Wraps 10,000 keys by a plugin and looks for leaks.
+	swift build --build-tests
+	KEYTURN_ENDURANCE=10000 swift test --skip-build --filter EnduranceTests
 
 build: install ## Builds the executables for use, under .build/release.
 	swift build -c release
