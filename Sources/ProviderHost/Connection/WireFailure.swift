@@ -14,7 +14,12 @@ struct WireFailure {
             if error is CancellationError {
                 return ProviderError(.providerUnavailable, "\(subject): the call was cancelled")
             }
-            return ProviderError(.providerAnswerInvalid, "\(subject): \(WireText.harmless("\(error)"))")
+            // The connection ended between its being taken and the call.
+            let isGone =
+                (error as? RuntimeError).map { [.clientIsStopped, .transportError].contains($0.code) } ?? false
+            return ProviderError(
+                isGone ? .providerUnavailable : .providerAnswerInvalid,
+                "\(subject): \(WireText.harmless("\(error)"))")
         }
         if status.code == .deadlineExceeded {
             let time = Double(deadline.components.seconds) + Double(deadline.components.attoseconds) / 1e18
