@@ -29,7 +29,7 @@ package struct AdmittedMarks: Sendable {
     }
 
     /// Whether a fence with these marks would let bytes of a form pass.
-    package func admit(_ bytes: some RandomAccessCollection<UInt8>, as form: ValueForm) -> Bool {
+    package func admit(_ bytes: ArraySlice<UInt8>, as form: ValueForm) -> Bool {
         marks.contains { mark in
             mark.form == nil
                 || mark.form == form && Self.stand(mark.first, at: mark.firstAt, in: bytes)
@@ -38,9 +38,7 @@ package struct AdmittedMarks: Sendable {
     }
 
     /// Whether bytes stand at a position, counted from 1.
-    private static func stand(
-        _ mark: [UInt8], at position: Int, in bytes: some RandomAccessCollection<UInt8>
-    ) -> Bool {
+    private static func stand(_ mark: [UInt8], at position: Int, in bytes: ArraySlice<UInt8>) -> Bool {
         guard position >= 1, bytes.count >= position - 1 + mark.count else { return false }
         return bytes.dropFirst(position - 1).prefix(mark.count).elementsEqual(mark)
     }

@@ -111,6 +111,10 @@ package protocol StorageSession {
     ///   `storeRowLocked`.
     func swap(_ swaps: [Swap], in target: ColumnTarget, _ lockedRows: LockedRows) throws -> [Bool]
 
+    /// Lets a transaction that swaps after this commit without waiting for the disk, where the engine can: a server that
+    /// dies may lose it, whole, until a later transaction has waited.
+    func commitAsynchronously()
+
     /// Installs the fence of a column, or replaces it: a trigger that refuses, where the value changes, whatever the
     /// rows of the control table `fences` for this column do not admit.
     func installFence(_ fence: Fence) throws
@@ -128,6 +132,9 @@ package enum LockedRows: Sendable {
 }
 
 extension StorageSession {
+    /// Changes nothing: the engine always waits.
+    package func commitAsynchronously() {}
+
     /// Replaces values as ``swap(_:in:_:)`` does, and waits for rows that are locked.
     package func swap(_ swaps: [Swap], in target: ColumnTarget) throws -> [Bool] {
         try swap(swaps, in: target, .awaited)

@@ -26,7 +26,7 @@ struct FenceMarks {
     func admit(_ swaps: [Swap]) -> Bool {
         swaps.allSatisfy { swap in
             guard !swap.setsAssignments, let bytes = swap.new.bytes, let form = swap.new.form else { return false }
-            return marks.admit(bytes, as: form)
+            return marks.admit(bytes[...], as: form)
         }
     }
 }

@@ -15,7 +15,7 @@ struct BatchTests {
         let rows = outcomes.indices.map {
             StoredRow(key: RowKey([.integer(Int64($0))]), value: StoredValue([0x78], as: .text), isMatching: true)
         }
-        return Batch(rows: rows[...], outcomes: outcomes[...])
+        return Batch(rows.indices, of: rows, outcomes: outcomes)
     }
 
     @Test(arguments: [1, 2, 3, 7, 10, 11, .max])

@@ -26,6 +26,21 @@ struct PostgreSQLConnectionTests {
     }
 
     @Test
+    func onlyATransactionThatSaysSoCommitsWithoutWaiting() async throws {
+        try await withScratchPostgreSQL { database, engine in
+            try database.application.run("CREATE TABLE t (id int PRIMARY KEY, c text); INSERT INTO t VALUES (1, 'v1')")
+            for (isAsynchronous, old, new) in [(false, "v1", "v2"), (true, "v2", "v3"), (false, "v3", "v4")] {
+                let setting = try await engine.write { session in
+                    if isAsynchronous { session.commitAsynchronously() }
+                    #expect(try session.swap([Swap(1, old, new)], in: .plain()) == [true])
+                    return try session.query("SELECT current_setting('synchronous_commit')")[0].text(0)
+                }
+                #expect(setting == (isAsynchronous ? "off" : "on"))
+            }
+        }
+    }
+
+    @Test
     func aConnectionKilledInATransactionFailsThatCallAndNoOther() async throws {
         try await withScratchPostgreSQL { database, engine in
             try database.application.run("CREATE TABLE t (id int PRIMARY KEY, c text); INSERT INTO t VALUES (1, 'v1')")

@@ -17,33 +17,34 @@ struct Batch: Sendable {
         let count = window.rows.count
         let batches = tuning.batchesPerWindow
         if tuning.isStrided {
-            let places = window.stride(turn: turn, of: batches)
-            self.init(rows: places.map { window.rows[$0] }[...], outcomes: places.map { window.outcomes[$0] }[...])
+            self.init(window.stride(turn: turn, of: batches), of: window.rows, outcomes: window.outcomes)
         } else {
             let size = (tuning.windowRows + batches - 1) / batches
             let range = min(count, turn * size)..<min(count, (turn + 1) * size)
-            self.init(rows: window.rows[range], outcomes: window.outcomes[range])
+            self.init(range, of: window.rows, outcomes: window.outcomes)
         }
     }
 
-    /// Takes rows with what was decided for them, in the same order.
-    init(rows: ArraySlice<StoredRow>, outcomes: ArraySlice<ColumnCipher.Outcome>) {
+    /// Takes the rows at some places, with what was decided for them.
+    init(_ places: some Collection<Int>, of rows: [StoredRow], outcomes: [ColumnCipher.Outcome]) {
         var swaps: [Swap] = []
         var counts = RowCounts()
         var doubtful: [(key: RowKey, reason: String)] = []
-        swaps.reserveCapacity(rows.count)
-        for (row, outcome) in zip(rows, outcomes) {
+        swaps.reserveCapacity(places.count)
+        for place in places {
             counts.read += 1
-            switch outcome {
+            switch outcomes[place] {
             case .keep: counts.skipped += 1
             case .replace(let value, let setsAssignments):
-                swaps.append(Swap(key: row.key, old: row.value, new: value, setsAssignments: setsAssignments))
+                swaps.append(
+                    Swap(
+                        key: rows[place].key, old: rows[place].value, new: value, setsAssignments: setsAssignments))
             case .quarantine(let reason):
                 counts.quarantined += 1
-                doubtful.append((row.key, reason))
+                doubtful.append((rows[place].key, reason))
             }
         }
-        self.init(rows: rows.count, swaps: swaps, counts: counts, doubtful: doubtful)
+        self.init(rows: places.count, swaps: swaps, counts: counts, doubtful: doubtful)
     }
 
     /// Whether nothing is to be written, not even a quarantine record.

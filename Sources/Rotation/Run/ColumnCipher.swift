@@ -49,6 +49,17 @@ package struct ColumnCipher: Sendable {
         }
     }
 
+    /// What is to be sealed, and at which positions among the rows.
+    private struct Plain {
+        var items: [PlainItem] = []
+        var indices: [Int] = []
+
+        mutating func append(_ item: PlainItem, at index: Int) {
+            items.append(item)
+            indices.append(index)
+        }
+    }
+
     /// The core and the place that values are converted from.
     private struct Source: Sendable {
         let core: any EncryptionCore
@@ -88,7 +99,7 @@ package struct ColumnCipher: Sendable {
         var outcomes = [Outcome](repeating: .keep, count: rows.count)
         var sealed: [Int] = []
         var foreign: [Int] = []
-        var plain: [(index: Int, item: PlainItem)] = []
+        var plain = Plain()
         for (index, row) in rows.enumerated() {
             switch core.inspect(row.value) {
             case .foreign where row.isMatching && isOfSource(row.value): foreign.append(index)
@@ -109,20 +120,20 @@ package struct ColumnCipher: Sendable {
     }
 
     private func adopt(
-        _ row: StoredRow, at index: Int, into plain: inout [(index: Int, item: PlainItem)], outcomes: inout [Outcome]
+        _ row: StoredRow, at index: Int, into plain: inout Plain, outcomes: inout [Outcome]
     ) {
         switch (plaintext, row.value.bytes, row.value.form) {
         case (.keep, _, _): break
         case (.seal, let bytes?, let form?):
             let attributes = ValueAttributes(isText: form == .text).kept(by: descriptor)
-            plain.append((index, PlainItem(bytes, context: place.of(row), attributes: attributes, form: form)))
+            plain.append(PlainItem(bytes, context: place.of(row), attributes: attributes, form: form), at: index)
         case (.seal, _, _): outcomes[index] = .quarantine(reason: "dataNotText")
         case (.refuse, _, _): outcomes[index] = .quarantine(reason: "dataPlaintext")
         }
     }
 
     private func open(
-        _ sealed: [Int], of rows: [StoredRow], into plain: inout [(index: Int, item: PlainItem)],
+        _ sealed: [Int], of rows: [StoredRow], into plain: inout Plain,
         outcomes: inout [Outcome]
     ) {
         let items = sealed.map { SealedItem(rows[$0].value, context: place.of(rows[$0])) }
@@ -135,31 +146,36 @@ package struct ColumnCipher: Sendable {
                     opened.plaintext, context: items[position].context, attributes: opened.attributes,
                     form: rows[index].value.form ?? .text, isDeterministic: opened.isDeterministic
                 )
-                plain.append((index, item))
+                plain.append(item, at: index)
             case .failure(let failure): outcomes[index] = .quarantine(reason: failure.rawValue)
             }
         }
     }
 
     /// Seals, opens again, and compares; a value that does not come back is never written.
-    private func seal(_ plain: [(index: Int, item: PlainItem)], of rows: [StoredRow], outcomes: inout [Outcome]) {
-        let results = core.seal(plain.map(\.item), with: active)
-        var written: [(position: Int, value: StoredValue)] = []
-        for (position, result) in results.enumerated() {
+    private func seal(_ plain: Plain, of rows: [StoredRow], outcomes: inout [Outcome]) {
+        var written: [SealedItem] = []
+        var positions: [Int] = []
+        written.reserveCapacity(plain.items.count)
+        positions.reserveCapacity(plain.items.count)
+        for (position, result) in core.seal(plain.items, with: active).enumerated() {
             switch result {
-            case .success(let value): written.append((position, value))
-            case .failure(let failure): outcomes[plain[position].index] = .quarantine(reason: failure.rawValue)
+            case .success(let value):
+                written.append(SealedItem(value, context: plain.items[position].context))
+                positions.append(position)
+            case .failure(let failure): outcomes[plain.indices[position]] = .quarantine(reason: failure.rawValue)
             }
         }
-        let again = core.open(written.map { SealedItem($0.value, context: plain[$0.position].item.context) })
-        for (result, (position, value)) in zip(again, written) {
-            let (index, item) = plain[position]
-            guard case .success(let opened) = result, opened.key == active, opened.isSame(as: item) else {
+        for (place, result) in core.open(written).enumerated() {
+            let index = plain.indices[positions[place]]
+            guard case .success(let opened) = result, opened.key == active,
+                opened.isSame(as: plain.items[positions[place]])
+            else {
                 outcomes[index] = .quarantine(reason: "internalReadBackDiffers")
                 continue
             }
-            let isAdopted = core.inspect(rows[index].value) == .plaintext
-            outcomes[index] = .replace(value, setsAssignments: isAdopted && !target.assignments.isEmpty)
+            let setsAssignments = !target.assignments.isEmpty && core.inspect(rows[index].value) == .plaintext
+            outcomes[index] = .replace(written[place].value, setsAssignments: setsAssignments)
         }
     }
 
@@ -170,14 +186,14 @@ package struct ColumnCipher: Sendable {
 
     /// Opens values of the core that is converted from; what the new core cannot keep of their attributes is dropped.
     private func convert(
-        _ foreign: [Int], of rows: [StoredRow], into plain: inout [(index: Int, item: PlainItem)],
+        _ foreign: [Int], of rows: [StoredRow], into plain: inout Plain,
         outcomes: inout [Outcome]
     ) {
         guard let source, !foreign.isEmpty else { return }
         let items = foreign.map { SealedItem(rows[$0].value, context: source.place.of(rows[$0])) }
         for (index, result) in zip(foreign, source.core.open(items)) {
             switch result {
-            case .success(let opened): plain.append((index, converted(opened, row: rows[index])))
+            case .success(let opened): plain.append(converted(opened, row: rows[index]), at: index)
             case .failure(let failure): outcomes[index] = .quarantine(reason: failure.rawValue)
             }
         }

@@ -86,12 +86,14 @@ struct WindowWriter: Sendable {
                 let held = try await pass.lease.current()
                 return try await context.control.write { [pass, lockedRows, now = context.now()] session in
                     let request = try session.request(of: pass.run, under: held)
+                    // What is lost with its mark is found again by the sweep of the settling.
+                    session.storage.commitAsynchronously()
                     let hits = try session.storage.swap(batch.swaps, in: pass.cipher.target, lockedRows)
                     try session.quarantine(batch.quarantined(column: mark.columnID, at: now), run: pass.run)
                     var moved = mark
                     moved.account(for: batch.swaps, hits: hits)
                     try session.save(moved, run: pass.run)
-                    let missed = zip(batch.swaps, hits).filter { !$0.1 }.map(\.0.key)
+                    let missed = hits.indices.filter { !hits[$0] }.map { batch.swaps[$0].key }
                     return (moved, missed, request)
                 }
             }
@@ -119,7 +121,7 @@ struct WindowWriter: Sendable {
             let rows = try await persistent { [left] in
                 try await context.engine.read { [target = pass.cipher.target] in try $0.readRows(left, of: target) }
             }
-            let batch = Batch(rows: rows[...], outcomes: pass.cipher.outcomes(of: rows)[...])
+            let batch = Batch(rows.indices, of: rows, outcomes: pass.cipher.outcomes(of: rows))
             guard !batch.isEmpty, let mark = marks.last else { return }
             try await pass.meter.take(batch.swaps.count)
             let (moved, missed, _) = try await write(batch, mark)
@@ -134,10 +136,10 @@ extension WindowMark {
     /// Adds what a batch's swaps came to.
     fileprivate mutating func account(for swaps: [Swap], hits: [Bool]) {
         batchesDone += 1
-        for (swap, isHit) in zip(swaps, hits) {
-            if isHit {
+        for index in swaps.indices {
+            if hits[index] {
                 written += 1
-                bytes += Int64(swap.new.bytes?.count ?? 0)
+                bytes += Int64(swaps[index].new.bytes?.count ?? 0)
             } else {
                 missed += 1
             }

@@ -84,15 +84,21 @@ extension PostgreSQLSession {
         _ = try connection.execute("SELECT pg_catalog.set_config('\(FencePass.setting)', '', true)", [])
     }
 
+    /// What a batch asks of its transaction.
+    private var batchSettings: String {
+        "pg_catalog.set_config('lock_timeout', $1, true)"
+            + (commitsAsynchronously ? ", pg_catalog.set_config('synchronous_commit', 'off', true)" : "")
+    }
+
     /// The statement that prepares a transaction for a batch; with a pass, if there is one, it shows that and answers with
     /// the marks that every value must have been held against before anything is committed.
     func preparation(for shape: ColumnShape, withPass: Bool) -> Statement {
         let wait = Parameter("\(connection.settings.batchLockTimeout.wholeMilliseconds)")
         guard withPass, let pass = shape.fencePass else {
-            return Statement(text: "SELECT pg_catalog.set_config('lock_timeout', $1, true)", parameters: [wait])
+            return Statement(text: "SELECT \(batchSettings)", parameters: [wait])
         }
         let text = """
-            SELECT f.form, f.first_at, f.first, f.second_at, f.second, pg_catalog.set_config('lock_timeout', $1, true),
+            SELECT f.form, f.first_at, f.first, f.second_at, f.second, \(batchSettings),
                 pg_catalog.set_config('\(FencePass.setting)', $2, true)
             FROM (VALUES (1)) AS one LEFT JOIN keyturn.fences AS f ON f.column_id = $3
             """
@@ -104,7 +110,7 @@ extension PostgreSQLSession {
         guard shape.fencePass != nil else { return true }
         let marks = try AdmittedMarks(
             (0..<result.rowCount).map { row in SQLRow((0..<5).map { result.value(row, $0) }) })
-        return swaps.allSatisfy { shape.isAdmitted($0.new, by: marks) }
+        return swaps.indices.allSatisfy { shape.isAdmitted(swaps[$0].new, by: marks) }
     }
 }
 
@@ -112,7 +118,7 @@ extension ColumnShape {
     /// Whether the fence would let a value pass; a document counts by what its string holds.
     fileprivate func isAdmitted(_ value: StoredValue, by marks: AdmittedMarks) -> Bool {
         guard let bytes = value.bytes, let form = value.form else { return false }
-        guard documentType != nil else { return marks.admit(bytes, as: form) }
+        guard documentType != nil else { return marks.admit(bytes[...], as: form) }
         let quote = UInt8(ascii: "\"")
         guard bytes.count >= 2, bytes.first == quote, bytes.last == quote else { return false }
         return marks.admit(bytes[1..<(bytes.count - 1)], as: form)

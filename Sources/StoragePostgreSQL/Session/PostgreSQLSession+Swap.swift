@@ -9,11 +9,10 @@ extension PostgreSQLSession {
         for swap in swaps { try check(swap.new, shape) }
         try prepare(for: swaps, shape)
         var hits = [Bool](repeating: false, count: swaps.count)
-        for round in Self.rounds(swaps, shape.form) {
+        for var round in Self.rounds(swaps, shape.form) {
             do {
-                var rows = round.map { (index: $0, swap: swaps[$0]) }
-                if lockedRows == .skipped { rows = try locked(rows, shape) }
-                for index in try write(rows, shape) { hits[index] = true }
+                if lockedRows == .skipped { round = try locked(round.map { swaps[$0] }, shape).map { round[$0] } }
+                for place in try write(round.map { swaps[$0] }, shape) { hits[round[place]] = true }
             } catch let error as StorageError {
                 throw Self.ofRows(error)
             }
@@ -30,15 +29,11 @@ extension PostgreSQLSession {
     private func swapAtOnce(_ swaps: [Swap], in target: ColumnTarget) throws -> [Bool]? {
         guard shapes[target] == nil, !connection.unpredictable.contains(target),
             let (fingerprint, shape) = connection.knownShapes[target],
-            !target.readsBack, !shape.altersValues, swaps.allSatisfy({ !$0.setsAssignments })
+            !target.readsBack, !shape.altersValues, Self.areOrdinary(swaps, shape.form)
         else { return nil }
-        let rounds = Self.rounds(swaps, shape.form)
-        guard rounds.count == 1 else { return nil }
-        for swap in swaps { try check(swap.new, shape) }
-        let rows = rounds[0].map { (index: $0, swap: swaps[$0]) }
         let statements = [
             Statement(text: Self.tableText, parameters: Self.tableParameters(target.path.table)),
-            preparation(for: shape, withPass: true), try update(rows, shape),
+            preparation(for: shape, withPass: true), try update(swaps, shape),
         ]
         let answers = try connection.together(statements, doing: "write", shape.name)
         if let table = answers.results.first {
@@ -55,7 +50,7 @@ extension PostgreSQLSession {
             throw WrongAssumption.admission(target)
         }
         var hits = [Bool](repeating: false, count: swaps.count)
-        for hit in try self.hits(answers.results[2], rows, shape) { hits[rows[hit].index] = true }
+        for hit in try self.hits(answers.results[2], of: swaps.count, shape) { hits[hit] = true }
         return hits
     }
 
@@ -65,6 +60,16 @@ extension PostgreSQLSession {
         return StorageError(.storeRowLocked, error.message, hint: error.hint, cause: error)
     }
 
+    /// Whether one statement can write all of a batch: its keys rise, as those of a window do, and all values have the
+    /// column's form.
+    private static func areOrdinary(_ swaps: [Swap], _ form: ColumnShape.Form) -> Bool {
+        swaps.indices.allSatisfy { index in
+            !swaps[index].setsAssignments && form != .other
+                && form.holds(swaps[index].old) && form.holds(swaps[index].new)
+                && (index == 0 || swaps[index - 1].key.precedes(swaps[index].key))
+        }
+    }
+
     /// The positions of swaps that are written by one statement each, put in the order of their keys so that two
     /// batches meet rows in one order: a key stands in a statement once, and what can hit nothing in none.
     private static func rounds(_ swaps: [Swap], _ form: ColumnShape.Form) -> [[Int]] {
@@ -72,9 +77,6 @@ extension PostgreSQLSession {
             let round: Int
             let setsAssignments: Bool
         }
-        // So they come from a window.
-        let isOrdered = zip(swaps, swaps.dropFirst()).allSatisfy { $0.key.precedes($1.key) }
-        if isOrdered, swaps.allSatisfy({ form.holds($0.old) && !$0.setsAssignments }) { return [Array(swaps.indices)] }
         var times: [RowKey: Int] = [:]
         var rounds: [[Int]] = []
         var kinds: [Kind: Int] = [:]
@@ -101,47 +103,45 @@ extension PostgreSQLSession {
         }
     }
 
-    /// Locks the rows of swaps and leaves out those that another transaction has locked, or that are gone.
-    private func locked(_ swaps: [(index: Int, swap: Swap)], _ shape: ColumnShape) throws -> [(index: Int, swap: Swap)]
-    {
+    /// Locks the rows of swaps and returns the positions of those that no other transaction has locked, and that are there.
+    private func locked(_ swaps: [Swap], _ shape: ColumnShape) throws -> [Int] {
         let text = """
             SELECT keyturn_i FROM \(shape.unnested()) JOIN \(shape.table) ON \(shape.joined(to: "keyturn_rows"))
             FOR NO KEY UPDATE OF \(shape.tableName) SKIP LOCKED
             """
-        let keys = try arrays(of: swaps.map(\.swap.key), shape)
+        let keys = try arrays(of: swaps.map(\.key), shape)
         let result = try connection.execute(text, keys, isBinary: true, doing: "write", shape.name)
         let free = Set((0..<result.rowCount).map { Int(result.integer($0, 0)) - 1 })
-        return swaps.indices.filter(free.contains).map { swaps[$0] }
+        return swaps.indices.filter(free.contains)
     }
 
     /// Writes swaps with distinct keys and returns the positions of those that hit.
-    private func write(_ swaps: [(index: Int, swap: Swap)], _ shape: ColumnShape) throws -> [Int] {
+    private func write(_ swaps: [Swap], _ shape: ColumnShape) throws -> [Int] {
         guard !swaps.isEmpty else { return [] }
         let statement = try update(swaps, shape)
         let result = try connection.execute(
             statement.text, statement.parameters, isBinary: true, doing: "write", shape.name)
-        let hits = try hits(result, swaps, shape)
-        let setsAssignments = swaps[0].swap.setsAssignments
-        if shape.target.readsBack || shape.altersValues { try readBack(hits.map { swaps[$0].swap }, shape) }
-        if setsAssignments, shape.target.predicate != nil { try checkPicked(hits.map { swaps[$0].swap }, shape) }
-        return hits.map { swaps[$0].index }
+        let hits = try hits(result, of: swaps.count, shape)
+        if shape.target.readsBack || shape.altersValues { try readBack(hits.map { swaps[$0] }, shape) }
+        if swaps[0].setsAssignments, shape.target.predicate != nil { try checkPicked(hits.map { swaps[$0] }, shape) }
+        return hits
     }
 
     /// The statement that writes swaps with distinct keys.
-    private func update(_ swaps: [(index: Int, swap: Swap)], _ shape: ColumnShape) throws -> Statement {
-        let setsAssignments = swaps.first?.swap.setsAssignments ?? false
-        let keys = try arrays(of: swaps.map(\.swap.key), shape)
-        let old = Parameter(array: Self.array(swaps.map(\.swap.old), isText: false))
-        let new = Parameter(array: Self.array(swaps.map(\.swap.new), isText: shape.form == .text))
+    private func update(_ swaps: [Swap], _ shape: ColumnShape) throws -> Statement {
+        let setsAssignments = swaps.first?.setsAssignments ?? false
+        let keys = try arrays(of: swaps.map(\.key), shape)
+        let old = Parameter(array: Self.array(swaps.map(\.old), isText: false))
+        let new = Parameter(array: Self.array(swaps.map(\.new), isText: shape.form == .text))
         let constants = setsAssignments ? shape.target.assignments.map { Parameter(untyped: $0.value) } : []
         return Statement(
             text: shape.swapText(setsAssignments: setsAssignments), parameters: keys + [old, new] + constants,
             isBinary: true)
     }
 
-    /// The positions among these swaps of those that hit.
-    private func hits(_ result: ResultSet, _ swaps: [(index: Int, swap: Swap)], _ shape: ColumnShape) throws -> [Int] {
-        let hits = (0..<result.rowCount).map { Int(result.integer($0, 0)) - 1 }.filter(swaps.indices.contains)
+    /// The positions among `count` swaps of those that hit.
+    private func hits(_ result: ResultSet, of count: Int, _ shape: ColumnShape) throws -> [Int] {
+        let hits = (0..<result.rowCount).map { Int(result.integer($0, 0)) - 1 }.filter((0..<count).contains)
         guard Set(hits).count == result.rowCount else {
             throw unexpected(shape, doing: "write", "one key names several rows")
         }
@@ -229,6 +229,11 @@ extension ColumnShape {
 extension RowKey {
     /// Whether this key comes first in an order that all batches share.
     fileprivate func precedes(_ other: RowKey) -> Bool {
+        if components.count == 1, other.components.count == 1, case .integer(let left) = components[0],
+            case .integer(let right) = other.components[0]
+        {
+            return left < right
+        }
         for (left, right) in zip(components, other.components) where left != right {
             if case .integer(let left) = left, case .integer(let right) = right { return left < right }
             return left.canonical.lexicographicallyPrecedes(right.canonical)

@@ -9,6 +9,8 @@ final class PostgreSQLSession: StorageSession {
     let connection: Connection
     /// What was found out about the columns used so far in this transaction.
     var shapes: [ColumnTarget: ColumnShape] = [:]
+    /// Whether the commit need not wait for the disk.
+    private(set) var commitsAsynchronously = false
 
     init(connection: Connection) { self.connection = connection }
 
@@ -29,6 +31,8 @@ final class PostgreSQLSession: StorageSession {
         connection.waiting.append(
             Statement(text: text, parameters: parameters, isPrepared: Self.isWorthPreparing(text)))
     }
+
+    func commitAsynchronously() { commitsAsynchronously = true }
 
     var sharedRowLock: SQL { "FOR SHARE" }
 

@@ -47,19 +47,20 @@ extension KR1 {
 
     private func decrypt(_ value: UnsafeRawBufferPointer, _ workspace: KR1Workspace) -> Bytes? {
         let count = value.count - KR1Layout.overhead
-        var isAuthentic = false
         // One byte more than needed, so that there is always an address.
-        let message = Bytes(unsafeUninitializedCapacity: count + 1) { memory, written in
-            guard let output = memory.baseAddress, let base = value.baseAddress else { return }
+        var message = Bytes(repeating: 0, count: count + 1)
+        let isAuthentic = message.withUnsafeMutableBytes { memory in
+            guard let output = memory.baseAddress, let base = value.baseAddress else { return false }
             let body = UnsafeRawBufferPointer(start: base + KR1Layout.headerCount, count: count)
-            isAuthentic = workspace.cipher.open(
+            let isAuthentic = workspace.cipher.open(
                 body, key: workspace.messageKey, nonce: workspace.nonce,
                 authenticating: UnsafeRawBufferPointer(start: base, count: KR1Layout.headerCount),
                 tag: base + KR1Layout.headerCount + count, into: output
             )
-            if !isAuthentic { erase(UnsafeMutableRawBufferPointer(start: output, count: count)) }
-            written = isAuthentic ? count : 0
+            if !isAuthentic { erase(memory) }
+            return isAuthentic
         }
+        message.removeLast()
         return isAuthentic ? message : nil
     }
 
