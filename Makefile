@@ -9,10 +9,10 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 SOURCES := $(wildcard Package.swift Sources plugins Tests Benchmarks)
 
-.PHONY: help demo test soak build bench format lint clean install
+.PHONY: help demo test soak endurance build bench format lint clean install
 
 help: ## Lists these targets.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: ## Installs what building and testing need, where anything is missing.
 	@./.ci/install
@@ -26,6 +26,10 @@ test: install ## Builds everything once and runs every test.
 soak: install ## Kills, stops and cuts off several schedulers for more than five minutes each.
 	swift build --build-tests
 	KEYTURN_SOAK_SECONDS=$${KEYTURN_SOAK_SECONDS:-330} swift test --skip-build --filter SchedulerSoakTests
+
+endurance: install ## Wraps 10,000 keys by a plugin and looks for leaks.
+	swift build --build-tests
+	KEYTURN_ENDURANCE=10000 swift test --skip-build --filter EnduranceTests
 
 build: install ## Builds the executables for use, under .build/release.
 	swift build -c release

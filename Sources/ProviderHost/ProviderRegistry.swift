@@ -31,6 +31,8 @@ package final class ProviderRegistry: Sendable {
 
     /// One provider with what stands around it.
     private struct Entry: Sendable {
+        /// What declares it; nil for the built-in one.
+        var declaration: ProviderDeclaration? = nil
         let kind: String
         let settings: [String: String]
         let guarded: GuardedProvider
@@ -38,6 +40,8 @@ package final class ProviderRegistry: Sendable {
         let supervisor: PluginSupervisor?
 
         var facade: any KeyProvider { cache ?? guarded }
+        /// Whether it could not even be set up.
+        var isUnusable: Bool { guarded.inner is UnusableProvider }
     }
 
     private let entries: [Name: Entry]
@@ -64,9 +68,27 @@ package final class ProviderRegistry: Sendable {
                 kind: "local", settings: [:], guarded: GuardedProvider(local, name: name), cache: nil, supervisor: nil)
         }
         for declaration in declarations {
-            entries[declaration.name] = Self.entry(declaration, plugins, surroundings)
+            var entry = Self.entry(declaration, plugins, surroundings)
+            entry.declaration = declaration
+            entries[declaration.name] = entry
         }
         self.entries = entries
+    }
+
+    private init(_ entries: [Name: Entry]) { self.entries = entries }
+
+    /// The providers of a newer configuration; those that are declared as before go on as they are, with their processes and
+    /// the keys that they hold.
+    ///
+    /// One that could not be set up is tried anew. A process whose provider is gone ends with the last run that uses it.
+    package func replaced(by next: ProviderRegistry) -> ProviderRegistry {
+        ProviderRegistry(
+            next.entries.reduce(into: [:]) { merged, entry in
+                let present = entries[entry.key]
+                let isSame = present?.declaration == entry.value.declaration
+                let worksStill = present?.isUnusable == false && !entry.value.isUnusable
+                merged[entry.key] = isSame && worksStill ? present : entry.value
+            })
     }
 
     /// The providers for the engine.
@@ -143,9 +165,9 @@ package final class ProviderRegistry: Sendable {
     private func summary(_ name: Name, _ entry: Entry) async -> ProviderSummary {
         ProviderSummary(
             name: name.description, kind: entry.kind, settings: entry.settings,
-            isReachable: entry.guarded.statistics.calls == 0 ? nil : !entry.guarded.isKeptBack,
+            isReachable: entry.guarded.isReachable,
             heldKeys: entry.cache?.heldKeys ?? 0, process: await entry.supervisor?.pid,
-            calls: entry.guarded.statistics.entries)
+            calls: entry.guarded.figures)
     }
 }
 

@@ -1,3 +1,5 @@
+package import PluginKit
+
 /// What is known of a provider without asking it: `providers.list` and `providers.show`.
 package struct ProviderSummary: Codable, Hashable, Sendable {
     /// Its name.
@@ -13,5 +15,5 @@ package struct ProviderSummary: Codable, Hashable, Sendable {
     /// The plugin's process; nil where none runs.
     package var process: Int32?
     /// Counts and latencies by call.
-    package var calls: [String: CallStatistics.Entry]
+    package var calls: [String: CallFigures]
 }

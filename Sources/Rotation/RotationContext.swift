@@ -11,7 +11,7 @@ package struct RotationContext: Sendable {
     /// The encryption cores that are built in.
     package let cores: CoreCatalogue
     /// The key providers, by name.
-    package let providers: [Name: any KeyProvider]
+    package var providers: [Name: any KeyProvider]
     /// What the node remembers outside of the database.
     package let memory: NodeMemory
     /// Signs proofs.

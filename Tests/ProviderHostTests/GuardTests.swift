@@ -144,8 +144,8 @@ struct GuardTests {
         for _ in 0..<20 { _ = try await guarded.describeKey(Sample.call) }
         scripted.fail(.providerKeyUnknown)
         for _ in 0..<20 { _ = try await Sample.failure { _ = try await guarded.describeKey(Sample.call) } }
-        #expect(!guarded.isKeptBack && guarded.statistics.entries["describe"]?.calls == 40)
-        #expect(guarded.statistics.entries["describe"]?.failures == 20)
+        #expect(!guarded.isKeptBack && guarded.figures["describe"]?.calls == 40)
+        #expect(guarded.figures["describe"]?.failures == 20)
         scripted.fail(.providerUnavailable)
         for _ in 0..<20 { _ = try await Sample.failure { _ = try await guarded.describeKey(Sample.call) } }
         #expect(guarded.isKeptBack && scripted.calls == 45)

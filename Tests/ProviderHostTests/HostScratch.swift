@@ -90,6 +90,19 @@ enum Sample {
         SecretBytes(copying: (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 37 &+ 11) })
     }
 
+    /// Whether the material of the tests stands in a text, in one of the forms in which it could slip out.
+    static func showsMaterial(_ text: String) -> Bool {
+        forms(of: material().withExposedBytes { Data($0) }).contains { text.contains($0) }
+    }
+
+    /// A key as base64, as base64 for addresses, and in hexadecimal digits.
+    static func forms(of key: Data) -> [String] {
+        let base64 = key.base64EncodedString().replacing("=", with: "")
+        let digits = key.map { String(format: "%02x", $0) }.joined()
+        let forAddresses = base64.replacing("+", with: "-").replacing("/", with: "_")
+        return [base64, forAddresses, digits, digits.uppercased()]
+    }
+
     /// Waits until something holds; false where it does not in time.
     static func eventually(within time: Duration = .seconds(20), _ holds: () async throws -> Bool) async rethrows
         -> Bool

@@ -17,7 +17,7 @@ final class TalkingProgram: Sendable {
         try process.run()
     }
 
-    deinit { Foundation.kill(process.processIdentifier, SIGKILL) }
+    deinit { if process.isRunning { Foundation.kill(process.processIdentifier, SIGKILL) } }
 
     /// The next line that it prints.
     func line() throws -> String {

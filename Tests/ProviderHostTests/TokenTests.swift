@@ -101,4 +101,35 @@ struct TokenTests {
         }
         await supervisor.stop()
     }
+
+    @Test
+    func aKeyringTurnsUnderAToken() async throws {
+        let bench = try KeyBench()
+        bench.sandbox.variables["SOFTHSM2_CONF"] = scratch.file("softhsm2.conf")
+        try await bench.begin()
+        let plugin = try scratch.built("keyturn-pkcs11")
+        let words = settings.map { "\($0.key) = \"\($0.value)\"" }.sorted().joined(separator: ", ")
+        _ = try await bench.sandbox.keyturn(
+            "plugin", "register", "pkcs11", plugin, "--environment", "SOFTHSM2_CONF", "--yes"
+        ).expecting()
+        try bench.declare(
+            "hsm",
+            """
+            provider "hsm" {
+                kind = "plugin", plugin = "pkcs11", environment = "SOFTHSM2_CONF", deadline = "60s", \(words)
+            }
+            """)
+        _ = try await bench.sandbox.keyturn("rewrap", "main", "--to", "hsm", "--yes").expecting()
+        let first = try bench.wraps()
+        #expect(first.count == 1 && first.allSatisfy { $0.hasPrefix("hsm kek:") }, "\(first)")
+        _ = try await bench.sandbox.keyturn("rotate", "main", "--yes").expecting()
+        _ = try await bench.sandbox.keyturn("rewrap", "main", "--new-root", "--yes").expecting()
+        #expect(try bench.wraps().isDisjoint(with: first))
+        try await bench.readsBack()
+        let (pin, folder) = (Data("1234-user".utf8), bench.sandbox.folder.path)
+        for name in try FileManager.default.subpathsOfDirectory(atPath: folder) {
+            let data = FileManager.default.contents(atPath: folder + "/" + name) ?? Data()
+            #expect(data.firstRange(of: pin) == nil, "the PIN stands in \(name)")
+        }
+    }
 }

@@ -13,7 +13,8 @@ extension API {
                 details: "Good only where nothing needs anyone. Counts every value unless count is false.",
                 example: "status{count = false}.problems",
                 parameters: [.optional("count", .truth, "open and count the values", default: true)],
-                result: "instance, keyrings, open run, problems, notes", errors: ["keyNotUnwrapped"], role: .viewer
+                result: "instance, keyrings, providers, open run, problems, notes", errors: ["keyNotUnwrapped"],
+                role: .viewer
             ) { call in
                 let status = try await call.engine().status(
                     counts: call.arguments.truth("count"), interrupt: call.scope.interrupt)

@@ -1,5 +1,7 @@
+internal import Foundation
 internal import Frames
 internal import KeyModel
+internal import PluginKit
 internal import Rotation
 
 extension Status {
@@ -26,6 +28,7 @@ extension Status {
                 "keys", ["keyring", "core", "key", "state", "made", "activated", "retired"], numbers: ["seals"],
                 rows: rows),
         ]
+        blocks += calls
         let findings = keyrings.flatMap { ring in
             FindingLines(ring.findings.map { "\($0.column) row \($0.row): \($0.what)" }, of: Int64(ring.findings.count))
                 .lines
@@ -34,6 +37,20 @@ extension Status {
         if !notes.isEmpty { blocks.append(.lines(notes.map { "note: \($0)" })) }
         blocks.append(.lines(problems.isEmpty ? ["nothing needs anyone"] : problems.map { "problem: \($0)" }))
         return blocks
+    }
+
+    /// The calls to providers that were made since the process began, where any were.
+    private var calls: [Answer.Block] {
+        let rows = providers.flatMap { provider in
+            provider.calls.sorted { $0.key < $1.key }.map { call, figures in
+                let times = [figures.meanMilliseconds, figures.worstMilliseconds].map { String(format: "%.1f", $0) }
+                let reach = provider.isReachable == false ? "no" : "yes"
+                return [provider.name, reach, call, String(figures.calls), String(figures.failures)] + times
+            }
+        }
+        guard !rows.isEmpty else { return [] }
+        let numbers = ["calls", "failed", "mean ms", "worst ms"]
+        return [.table("providers", ["provider", "reached", "call"], numbers: numbers, rows: rows)]
     }
 }
 

@@ -48,6 +48,16 @@ package protocol InstanceSource: Sendable {
     /// - Throws: Whatever stands in the way.
     func open(_ configuration: Configuration, beginsJournal: Bool) async throws -> Instance
 
+    /// Has an instance that is open work by another configuration of the same database, with its providers.
+    ///
+    /// What is under way keeps the providers that it began with.
+    ///
+    /// - Throws: Whatever stands in the way; then the instance stays as it was.
+    func instance(_ instance: Instance, takingUp configuration: Configuration) async throws -> Instance
+
+    /// Lets go of what the open instance holds outside of its database, such as the processes of its providers.
+    func close() async
+
     /// The texts of a configuration that was read, so that its functions can be called.
     ///
     /// - Throws: A ``CodedError``, also where the files have changed since it was read.
@@ -77,6 +87,16 @@ extension InstanceSource {
 
     /// A source that executes nothing from anywhere: every place will do.
     package func checkOutput(_ path: String, for what: String, of instance: Instance) async throws {}
+
+    /// A source whose providers no configuration changes.
+    package func instance(_ instance: Instance, takingUp configuration: Configuration) async throws -> Instance {
+        var instance = instance
+        instance.configuration = configuration
+        return instance
+    }
+
+    /// A source that holds nothing.
+    package func close() async {}
 
     /// A source without texts: its configurations have no functions.
     package func script(of configuration: Configuration) async throws -> ConfigurationScript {

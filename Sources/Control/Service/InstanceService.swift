@@ -80,6 +80,7 @@ package actor InstanceService: ControlService {
     package func stop() async -> RunRecord? {
         let left = await driver.stop()
         await opened?.context.engine.close()
+        await source.close()
         opened = nil
         lock = nil
         return left.flatMap { $0.state.isOpen ? $0 : nil }
@@ -150,10 +151,18 @@ package actor InstanceService: ControlService {
         }
     }
 
-    /// Works by another configuration of the same database from now on.
-    func replace(_ configuration: Configuration) {
-        opened?.configuration = configuration
-        opened = opened.map(withHooks)
+    /// Works by another configuration of the same database from now on, or by the same one with what has come about since,
+    /// such as a plugin that was registered.
+    package func replace(_ configuration: Configuration) async {
+        guard var instance = opened else { return }
+        do {
+            instance = try await source.instance(instance, takingUp: configuration)
+        } catch {
+            logger.error(
+                "providers stay as they were; restart the daemon", metadata: ["reason": "\(Self.reason(of: error))"])
+            instance.configuration = configuration
+        }
+        opened = withHooks(instance)
         if let replaced { Task { await replaced(configuration) } }
     }
 

@@ -19,12 +19,14 @@ extension ProviderError {
     ///   - status: What came back.
     ///   - subject: Who was asked for what, for the message: `provider "hsm" cannot wrap`.
     package init(_ status: RPCError, subject: String) {
-        let said = status.message.isEmpty ? status.code.description : WireText.escaped(status.message)
+        let said = status.message.isEmpty ? status.code.description : WireText.harmless(status.message)
         self.init(Code(status.code), "\(subject): \(said)", hint: Self.hint(in: status.metadata))
     }
 
     private static func hint(in metadata: Metadata) -> String? {
-        for value in metadata[binaryValues: hintKey] { return WireText.escaped(String(decoding: value, as: UTF8.self)) }
+        for value in metadata[binaryValues: hintKey] {
+            return WireText.harmless(String(decoding: value, as: UTF8.self))
+        }
         return nil
     }
 }
@@ -68,6 +70,34 @@ package enum WireText {
             default: result.unicodeScalars.append(scalar)
             }
         }
+        return result
+    }
+
+    /// Escapes, cuts, and hides what could be a key.
+    package static func harmless(_ text: some StringProtocol, limit: Int = 400) -> String {
+        hidingKeys(in: escaped(text, limit: limit))
+    }
+
+    /// Hides runs of 32 and more characters of base64 or hexadecimal, unless they are a path or a UUID with little beside it.
+    package static func hidingKeys(in text: String) -> String {
+        let uuid = /[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}/
+        var result = ""
+        var run = ""
+        func flush() {
+            let isPath = run.hasPrefix("/") && !run.hasSuffix("=")
+            let isLong = run.utf8.count >= 32 && run.replacing(uuid, with: "").utf8.count >= 20
+            result += isLong && !isPath ? "(\(run.utf8.count) characters hidden)" : run
+            run = ""
+        }
+        for character in text {
+            if character.isASCII, character.isLetter || character.isNumber || "+/=_-".contains(character) {
+                run.append(character)
+            } else {
+                flush()
+                result.append(character)
+            }
+        }
+        flush()
         return result
     }
 }

@@ -14,7 +14,12 @@ struct WireFailure {
             if error is CancellationError {
                 return ProviderError(.providerUnavailable, "\(subject): the call was cancelled")
             }
-            return ProviderError(.providerAnswerInvalid, "\(subject): \(WireText.escaped("\(error)"))")
+            // The connection ended between its being taken and the call.
+            let isGone =
+                (error as? RuntimeError).map { [.clientIsStopped, .transportError].contains($0.code) } ?? false
+            return ProviderError(
+                isGone ? .providerUnavailable : .providerAnswerInvalid,
+                "\(subject): \(WireText.harmless("\(error)"))")
         }
         if status.code == .deadlineExceeded {
             let time = Double(deadline.components.seconds) + Double(deadline.components.attoseconds) / 1e18
@@ -26,11 +31,11 @@ struct WireFailure {
         // A cause is only there where this side gave up on the answer: it could not be read, or was too large.
         if status.cause != nil, [.invalidArgument, .internalError, .unknown, .resourceExhausted].contains(status.code) {
             return ProviderError(
-                .providerAnswerInvalid, "\(subject): its answer cannot be read: \(WireText.escaped(status.message))")
+                .providerAnswerInvalid, "\(subject): its answer cannot be read: \(WireText.harmless(status.message))")
         }
         if status.code == .unavailable {
             return ProviderError(
-                .providerUnavailable, "\(subject): \(WireText.escaped(status.message)); the outcome is unknown",
+                .providerUnavailable, "\(subject): \(WireText.harmless(status.message)); the outcome is unknown",
                 hint: ProviderError(status, subject: subject).hint
             )
         }

@@ -3,7 +3,7 @@ package import PluginKit
 internal import Synchronization
 
 /// Keeps what a provider has unwrapped, in locked memory and for a bounded time, so that opening survives an outage.
-package final class CachingProvider: BoundedKeyCache {
+package final class CachingProvider: BoundedKeyCache, ObservedProvider {
     /// How often a key that is in use is proven again.
     package static let freshness = Duration.seconds(60)
 
@@ -35,6 +35,12 @@ package final class CachingProvider: BoundedKeyCache {
 
     /// How many keys are held unwrapped.
     package var heldKeys: Int { keys.withLock { $0.count } }
+
+    /// What is counted of the provider behind it.
+    package var figures: [String: CallFigures] { (inner as? any ObservedProvider)?.figures ?? [:] }
+
+    /// Whether the last calls reached the provider behind it.
+    package var isReachable: Bool? { (inner as? any ObservedProvider)?.isReachable }
 
     /// Forgets every key at once.
     package func forgetKeys() { keys.withLock { $0.drop() } }

@@ -1,21 +1,9 @@
+package import PluginKit
+
 /// Counts and latencies of one provider's calls; pure.
 package struct CallStatistics: Hashable, Sendable {
-    /// What is known of one kind of call.
-    package struct Entry: Hashable, Codable, Sendable {
-        /// How many calls were made.
-        package var calls = 0
-        /// How many of them failed.
-        package var failures = 0
-        /// The latency of the newest, in milliseconds.
-        package var lastMilliseconds = 0.0
-        /// The worst latency, in milliseconds.
-        package var worstMilliseconds = 0.0
-        /// The mean latency, in milliseconds.
-        package var meanMilliseconds = 0.0
-    }
-
     /// By the name of the call.
-    package private(set) var entries: [String: Entry] = [:]
+    package private(set) var entries: [String: CallFigures] = [:]
 
     /// Makes empty ones.
     package init() {}
@@ -26,7 +14,7 @@ package struct CallStatistics: Hashable, Sendable {
     /// Records a call.
     package mutating func record(_ name: String, took time: Duration, failed: Bool) {
         let milliseconds = Double(time.components.seconds) * 1e3 + Double(time.components.attoseconds) / 1e15
-        var entry = entries[name] ?? Entry()
+        var entry = entries[name] ?? CallFigures()
         entry.calls += 1
         if failed { entry.failures += 1 }
         entry.lastMilliseconds = milliseconds

@@ -5,7 +5,7 @@ internal import Synchronization
 /// Stands between the engine and a provider: deadlines, the circuit breaker, checks of answers, counts and latencies.
 ///
 /// An outage is what ``ProviderError`` calls `providerUnavailable`; refusals are answers and do not open the breaker.
-package final class GuardedProvider: KeyProvider {
+package final class GuardedProvider: ObservedProvider {
     /// The name in keyturn.lua.
     package let name: Name
     /// The provider itself.
@@ -36,7 +36,13 @@ package final class GuardedProvider: KeyProvider {
     }
 
     /// Counts and latencies up to now.
-    package var statistics: CallStatistics { state.withLock { $0.statistics } }
+    package var figures: [String: CallFigures] { state.withLock { $0.statistics.entries } }
+
+    /// Whether the last calls reached it; nil where none was made.
+    package var isReachable: Bool? { state.withLock { $0.statistics.calls == 0 ? nil : !$0.breaker.isOpen } }
+
+    /// None: keys are held by whoever stands before it.
+    package var heldKeys: Int { 0 }
 
     /// Whether calls are kept back because the provider could not be reached.
     package var isKeptBack: Bool { state.withLock { $0.breaker.isOpen } }

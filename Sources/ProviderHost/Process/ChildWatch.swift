@@ -11,11 +11,11 @@ final class ChildWatch: Sendable {
     let pid: pid_t
 
     private let child: kt_child
-    private let queue = DispatchQueue(label: "keyturn.plugin")
     private let log: @Sendable (LineDrain.Line) -> Void
     private let state = Mutex(State())
-    // Safety: set up by the initialiser, then touched on the queue alone.
-    private nonisolated(unsafe) var sources: [any DispatchSourceRead] = []
+
+    /// How many milliseconds the thread of a watch that nobody holds any more may go on.
+    private static let pollTime: Int32 = 500
 
     private struct State {
         var output = Data()
@@ -34,17 +34,13 @@ final class ChildWatch: Sendable {
         pid = child.pid
         Pipes.makeNonBlocking(child.output)
         Pipes.makeNonBlocking(child.errors)
-        let output = source(child.output) { $0.readOutput() }
-        let errors = source(child.errors) { $0.readErrors() }
-        let end = source(child.pidfd) { $0.reap() }
-        sources = [output, errors, end]
-        for source in sources { source.resume() }
+        // A thread of its own, not sources of Dispatch, which touches freed memory where the other end of a pipe hangs up.
+        Thread.detachNewThread { [weak self] in
+            Self.watch(child) { self }
+        }
     }
 
-    deinit {
-        for source in sources { source.cancel() }
-        state.withLock { if $0.isInputOpen { close(child.input) } }
-    }
+    deinit { state.withLock { if $0.isInputOpen { close(child.input) } } }
 
     var ending: ProcessEnding? { state.withLock { $0.ending } }
 
@@ -123,42 +119,58 @@ final class ChildWatch: Sendable {
     }
 }
 
-/// What happens on the queue.
+/// What happens on the thread.
 extension ChildWatch {
-    private func source(
-        _ descriptor: Int32, _ handle: @escaping @Sendable (ChildWatch) -> Void
-    ) -> any DispatchSourceRead {
-        let source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: queue)
-        source.setEventHandler { [weak self] in
-            if let self { handle(self) }
+    /// Serves a child's descriptors until they have ended, or until nobody holds the watch any more; then closes them.
+    private static func watch(_ child: kt_child, for holder: () -> ChildWatch?) {
+        var open = [child.output, child.errors, child.pidfd]
+        defer { for descriptor in open { close(descriptor) } }
+        while !open.isEmpty {
+            var entries = open.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+            let count = poll(&entries, nfds_t(entries.count), pollTime)
+            guard let watch = holder() else { return }
+            guard count > 0 else { continue }
+            for entry in entries where entry.revents != 0 && watch.hasEnded(entry.fd) {
+                open.removeAll { $0 == entry.fd }
+                close(entry.fd)
+            }
+            if !open.contains(child.output) { watch.noteOutputClosed() }
         }
-        source.setCancelHandler { close(descriptor) }
-        return source
     }
 
-    private func readOutput() {
+    /// Serves one descriptor that is ready; true once nothing more will come of it.
+    private func hasEnded(_ descriptor: Int32) -> Bool {
+        switch descriptor {
+        case child.output: readOutput()
+        case child.errors: readErrors()
+        default: reap()
+        }
+    }
+
+    private func noteOutputClosed() {
+        let isNew = state.withLock { state in
+            defer { state.isOutputClosed = true }
+            return !state.isOutputClosed
+        }
+        if isNew { wake() }
+    }
+
+    private func readOutput() -> Bool {
         var bytes = Data(count: 4096)
         let count = bytes.withUnsafeMutableBytes { read(child.output, $0.baseAddress, $0.count) }
-        guard count > 0 else {
-            guard count == 0 || errno != EAGAIN else { return }
-            sources[0].cancel()
-            state.withLock { $0.isOutputClosed = true }
-            return wake()
-        }
+        guard count > 0 else { return count == 0 || errno != EAGAIN }
         // Beyond the handshake nothing is expected, and nothing is kept.
         state.withLock { state in
             if state.output.count < Handshake.maximumCount { state.output += bytes.prefix(count) }
         }
         wake()
+        return false
     }
 
-    private func readErrors() {
+    private func readErrors() -> Bool {
         var bytes = Data(count: 65536)
         let count = bytes.withUnsafeMutableBytes { read(child.errors, $0.baseAddress, $0.count) }
-        guard count > 0 else {
-            if count == 0 || errno != EAGAIN { sources[1].cancel() }
-            return
-        }
+        guard count > 0 else { return count == 0 || errno != EAGAIN }
         let now = Duration.nanoseconds(Int64(clamping: DispatchTime.now().uptimeNanoseconds))
         let lines = state.withLock { state in
             let lines = state.drain.take(bytes.prefix(count), at: now)
@@ -168,13 +180,14 @@ extension ChildWatch {
         lines.forEach(log)
         // A flood is drained, but not at the price of a processor.
         if count == 65536 { usleep(2000) }
+        return false
     }
 
     /// Notices the end: what is left of the group is killed before the leader's number can be given to another process.
-    private func reap() {
+    private func reap() -> Bool {
         var status: siginfo_t = siginfo_t()
         guard waitid(P_PID, id_t(pid), &status, WEXITED | WNOHANG | WNOWAIT) == 0, status.si_signo == SIGCHLD else {
-            return
+            return false
         }
         state.withLock { state in
             _ = Foundation.kill(-pid, SIGKILL)
@@ -183,8 +196,8 @@ extension ChildWatch {
             let signal = code & 0x7F
             state.ending = signal == 0 ? .exited((code >> 8) & 0xFF) : .killed(signal: signal)
         }
-        sources[2].cancel()
         wake()
+        return true
     }
 
     /// Waits until something happens, or until a deadline.
@@ -197,7 +210,9 @@ extension ChildWatch {
                 state.waiters[state.nextWaiter] = continuation
                 return state.nextWaiter
             }
-            queue.asyncAfter(deadline: .now() + min(seconds, 0.2)) { [weak self] in self?.resume(number) }
+            DispatchQueue.global().asyncAfter(deadline: .now() + min(seconds, 0.2)) { [weak self] in
+                self?.resume(number)
+            }
         }
     }
 

@@ -67,27 +67,6 @@ package struct LineDrain: Sendable {
             rest = line[3...]
         }
         return Line(
-            urgency: urgency, text: hideSecrets(WireText.escaped(String(decoding: rest, as: UTF8.self), limit: 1000)))
-    }
-
-    /// Hides runs of 32 and more characters of base64 or hexadecimal, unless they look like a path.
-    private static func hideSecrets(_ text: String) -> String {
-        var result = ""
-        var run = ""
-        func flush() {
-            let isPath = run.hasPrefix("/") && !run.hasSuffix("=")
-            result += run.utf8.count >= 32 && !isPath ? "(\(run.utf8.count) characters hidden)" : run
-            run = ""
-        }
-        for character in text {
-            if character.isASCII, character.isLetter || character.isNumber || "+/=_-".contains(character) {
-                run.append(character)
-            } else {
-                flush()
-                result.append(character)
-            }
-        }
-        flush()
-        return result
+            urgency: urgency, text: WireText.harmless(String(decoding: rest, as: UTF8.self), limit: 1000))
     }
 }

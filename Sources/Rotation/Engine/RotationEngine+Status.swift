@@ -1,5 +1,6 @@
 internal import ControlStore
 internal import KeyModel
+package import PluginKit
 internal import Storage
 
 /// What stands where, and what needs someone.
@@ -52,6 +53,18 @@ package struct Status: Hashable, Codable, Sendable {
         package let what: String
     }
 
+    /// A provider, as its calls went since this process began.
+    package struct Provider: Hashable, Codable, Sendable {
+        /// The name.
+        package let name: String
+        /// Whether the last calls reached it; nil where none was made.
+        package let isReachable: Bool?
+        /// How many keys are held unwrapped.
+        package let heldKeys: Int
+        /// Counts and latencies by call.
+        package let calls: [String: CallFigures]
+    }
+
     /// The instance.
     package let instance: String
     /// The database's engine and version.
@@ -64,6 +77,8 @@ package struct Status: Hashable, Codable, Sendable {
     package let escrowedAt: String?
     /// The keyrings.
     package let keyrings: [Ring]
+    /// The providers, by name; they are not asked for this.
+    package let providers: [Provider]
     /// The run that is open, in words; nil where there is none.
     package let openRun: String?
     /// Who works on the database now.
@@ -120,11 +135,22 @@ extension RotationEngine {
             instance: instance.id, database: context.engine.description, namespace: instance.namespace,
             epoch: instance.epoch,
             escrowedAt: instance.escrowedAt?.description, keyrings: rings,
+            providers: providers,
             openRun: openRun.map {
                 "run \($0.id): \($0.kind.rawValue) \"\($0.keyring)\", \($0.phase.rawValue), \($0.state.rawValue)"
             },
             lease: holder, problems: problems, notes: unretired + undeclared + exposures.notes + drill.notes + escrow
         )
+    }
+
+    /// How the calls to the providers went.
+    private var providers: [Status.Provider] {
+        context.providers.sorted { $0.key < $1.key }.compactMap { name, provider in
+            guard let observed = provider as? any ObservedProvider else { return nil }
+            return Status.Provider(
+                name: name.description, isReachable: observed.isReachable, heldKeys: observed.heldKeys,
+                calls: observed.figures)
+        }
     }
 
     /// What the keys that are known to others still open: values, and backups.

@@ -9,6 +9,9 @@ final class HostedProviders: Sendable {
     /// Remembers the providers of an instance that was opened.
     func hold(_ opened: ProviderRegistry) { registry.withLock { $0 = opened } }
 
+    /// Ends the processes of the providers, where an instance was opened.
+    func close() async { await registry.withLock { $0 }?.stop() }
+
     /// The providers.
     ///
     /// - Throws: ``ControlError`` where no instance is open.

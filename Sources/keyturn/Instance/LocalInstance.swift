@@ -55,6 +55,20 @@ struct LocalInstance: InstanceSource {
         return summary.calls.mapValues { Int($0.calls) }
     }
 
+    func instance(_ instance: Instance, takingUp configuration: Configuration) async throws -> Instance {
+        var instance = instance
+        let next = try await Parts().providers(
+            of: configuration, local: try LocalProvider(opening: directory.rootKey), control: instance.context.control,
+            logger: logger)
+        let merged = try hosted.current().replaced(by: next)
+        hosted.hold(merged)
+        instance.configuration = configuration
+        instance.context.providers = merged.providers
+        return instance
+    }
+
+    func close() async { await hosted.close() }
+
     func checkOutput(_ path: String, for what: String, of instance: Instance) async throws {
         try await PluginCatalogue(instance.context.control).checkOutput(path, for: what)
     }

@@ -108,6 +108,7 @@ extension API {
                 }
             ) { call in
                 try await PluginCatalogue(call.instance.context.control).unregister(try call.arguments.name("name"))
+                await call.service.replace(call.instance.configuration)
                 return Answer(.null)
             },
         ]
@@ -129,6 +130,8 @@ extension API {
             environment: PluginLaunch.environment(naming: call.arguments.texts("environment")),
             at: call.instance.context.now(), by: call.actor)
         call.outcome?.note("sha256 \(record.sha256)")
+        // A provider that waited for its plugin can be used from now on.
+        await call.service.replace(call.instance.configuration)
         return Answer(value(of: record), [.record(record.fields)])
     }
 

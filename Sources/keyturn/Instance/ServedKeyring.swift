@@ -1,3 +1,4 @@
+internal import Control
 internal import KeyModel
 internal import PluginKit
 internal import ProviderHost
@@ -5,8 +6,13 @@ internal import Rotation
 
 /// A keyring behind a served KMS v2 socket: its active version wraps a cluster's keys, and each rotation changes the key id.
 struct ServedKeyring: KMSv2Backend {
-    let engine: RotationEngine
+    let service: InstanceService
     let keyring: Name
+
+    /// An engine of the instance as it is configured now.
+    private var engine: RotationEngine {
+        get async throws { try await service.instance().engine(for: "kms-v2") }
+    }
 
     func keyID() async throws -> String { name(try await engine.servedKey(of: keyring)) }
 

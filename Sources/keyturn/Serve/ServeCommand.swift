@@ -103,8 +103,7 @@ struct ServeCommand: InstanceCommand {
             }
             users.insert(known.pointee.pw_uid)
         }
-        let engine = try await service.instance().engine(for: "kms-v2")
-        let keyring = ServedKeyring(engine: engine, keyring: try Name(kmsV2Keyring))
+        let keyring = ServedKeyring(service: service, keyring: try Name(kmsV2Keyring))
         // Says at the start what a cluster would only learn from a status.
         _ = try await keyring.keyID()
         let server = try KMSv2Server(endpoint: kmsV2, users: users, backend: keyring)
