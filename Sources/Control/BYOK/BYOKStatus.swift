@@ -59,11 +59,6 @@ struct BYOKStatus {
             }
             return
         }
-        let counts = await call.service.source.providerCalls(of: name)
-        // Wrapping unwraps again to be sure, and a test is some fifteen requests.
-        let requests = counts.reduce(0) { sum, entry in
-            sum + entry.value * (["wrap": 2, "test": 15][entry.key] ?? (entry.key == "info" ? 0 : 1))
-        }
         let (key, standing, isUsable): (String, String, Bool)
         do throws(ProviderError) {
             let found = try await provider.describeKey(
@@ -76,6 +71,11 @@ struct BYOKStatus {
                 error.code == .providerUnavailable
                     ? "UNREACHABLE: \(name): \(error.message); what is held in memory goes on for \(Self.lifetime(name, call))"
                     : "ACCESS LOST: \(name): \(error.message); keys in memory were dropped")
+        }
+        let counts = await call.service.source.providerCalls(of: name)
+        // Wrapping unwraps again to be sure, and a test is some fifteen requests.
+        let requests = counts.reduce(0) { sum, entry in
+            sum + entry.value * (["wrap": 2, "test": 15][entry.key] ?? (entry.key == "info" ? 0 : 1))
         }
         holders.append(
             Holder(

@@ -124,8 +124,10 @@ package final class AWSKMSProvider: KeyProvider {
         guard refused.code == .providerDenied, refused.message.hasPrefix("KMS refuses") else { return refused }
         do throws(AWSError) {
             let findings = KeyFindings(try await kms.describe(deadline), settings.key)
-            let standing = findings.refusals.first ?? "it is there and enabled, so that the permission is what is missing"
-            return AWSError(refused.code, "\(refused.message); the key can be described: \(standing)", hint: refused.hint)
+            let standing =
+                findings.refusals.first ?? "it is there and enabled, so that the permission is what is missing"
+            return AWSError(
+                refused.code, "\(refused.message); the key can be described: \(standing)", hint: refused.hint)
         } catch {
             return error.code == .providerDenied ? error : refused
         }
