@@ -164,7 +164,8 @@ let package = Package(
             name: "keyturn",
             dependencies: [
                 "Backups",
-                "CProcess", "ConsoleSession", "Control", "ControlStore", "Fernet", "Frames", "KR1", "KeyModel", "Monitoring",
+                "CProcess", "ConsoleSession", "Control", "ControlStore", "Fernet", "Frames", "KR1", "KeyModel",
+                "Monitoring",
                 "PluginConformance", "PluginKit", "ProviderHost", "Providers", "Rotation", "Scheduling", "Scripting",
                 "Storage", "StoragePostgreSQL", "StorageSQLite", "Terminal", "Webhooks",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),

@@ -3,6 +3,7 @@ internal import ControlStore
 internal import Foundation
 internal import KeyModel
 internal import Logging
+internal import PluginKit
 internal import ProviderHost
 internal import Providers
 internal import Rotation

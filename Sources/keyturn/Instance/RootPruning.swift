@@ -3,6 +3,7 @@ internal import Control
 internal import ControlStore
 internal import KeyModel
 internal import PluginKit
+internal import ProviderHost
 internal import Providers
 internal import Rotation
 
@@ -113,7 +114,8 @@ extension API {
 
 extension Invocation {
     fileprivate func localProvider() throws -> LocalProvider {
-        guard let provider = instance.context.providers[try Name("local")] as? LocalProvider else {
+        let provider = instance.context.providers[try Name("local")]
+        guard let provider = (provider as? GuardedProvider)?.inner as? LocalProvider else {
             throw ControlError(.callerNotFound, "no root key is kept here: its provider is none that is built in")
         }
         return provider
