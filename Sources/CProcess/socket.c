@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 
 union control {
     struct cmsghdr head;
@@ -80,4 +81,10 @@ int kt_socket_peer(int socket, uint32_t *uid, uint32_t *gid, int32_t *pid)
     *gid = peer.gid;
     *pid = peer.pid;
     return 0;
+}
+
+int kt_socket_limit_waiting(int socket, int seconds)
+{
+    struct timeval limit = {.tv_sec = seconds};
+    return setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 }

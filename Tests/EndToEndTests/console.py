@@ -222,7 +222,7 @@ def interrupts(home):
     console = instance.console()
     does(console, "kept = 7")
     console.type("while true do end\r")
-    console.pump(0.5)
+    console.pump(3)
     console.type("\x03")
     console.sees("cancelled")
     console.at_prompt(prompt=PROMPT)

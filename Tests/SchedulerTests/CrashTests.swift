@@ -95,7 +95,7 @@ import Testing
             #expect(output.signal == SIGKILL, "\(point.rawValue): \(output)")
             reached.append(point.rawValue)
         }
-        let calm = try await site.run(seconds: 10)
+        let calm = try await site.run(seconds: 20)
         #expect(calm.signal == nil, "\(calm)")
         let finding = try await site.finding(of: 4)
         print("scheduler killed at \(reached.joined(separator: ", ")): \(finding.line)")

@@ -27,4 +27,7 @@ int kt_socket_accept(int socket);
 /// Returns 0, or -1 with errno set.
 int kt_socket_peer(int socket, uint32_t *uid, uint32_t *gid, int32_t *pid);
 
+/// Bounds how long connecting and sending wait. Returns 0, or -1 with errno set.
+int kt_socket_limit_waiting(int socket, int seconds);
+
 #endif

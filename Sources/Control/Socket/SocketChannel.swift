@@ -270,8 +270,7 @@ package struct SocketConnector: Sendable {
     func connectIfListening() throws(ControlError) -> Int32? {
         let socket = SocketPath.makeSocket(isBlocking: true)
         guard socket >= 0 else { throw failed() }
-        var patience = timeval(tv_sec: 5, tv_usec: 0)
-        setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+        kt_socket_limit_waiting(socket, 5)
         guard path.withAddress({ Glibc.connect(socket, $0, $1) }) == 0 else {
             let number = errno
             close(socket)

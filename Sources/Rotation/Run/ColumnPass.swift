@@ -38,7 +38,7 @@ struct ColumnPass: Sendable {
         var ledger = WindowLedger()
         var walked = progress
         var growth = try await GrowthWatch(context.engine, table, limit: maxExtraDisk)
-        let tuning = context.engine.tuning.adapted(to: throttle, reclaimingEvery: growth.reclaimEvery)
+        let tuning = context.engine.tuning.adapted(reclaimingEvery: growth.reclaimEvery)
         let writer = WindowWriter(pass: self, phase: progress.phase, watched: watched, tuning: tuning)
         var decided = await decide(try await readWindows(following: nil, after: progress.cursor, tuning))
         var end: End?
@@ -172,18 +172,14 @@ struct ColumnPass: Sendable {
 }
 
 extension BatchTuning {
-    /// The same for a run that may be held down, on a table whose room may have to be reclaimed every so many rows.
-    ///
-    /// Held down, one writer takes a fifth of a second's rows at a time, so that no burst of work stands in the
-    /// application's way. What is written between two reclaimings must not be more than what is reclaimed.
-    func adapted(to throttle: Throttle, reclaimingEvery rows: Int64?) -> BatchTuning {
+    /// The same on a table whose room may have to be reclaimed every so many rows: what is written between two reclaimings
+    /// must not be more than what is reclaimed.
+    func adapted(reclaimingEvery rows: Int64?) -> BatchTuning {
+        guard let rows else { return self }
         var tuning = self
-        if throttle.isHolding {
-            tuning.writers = 1
-            tuning.interleavedWindows = 1
-            if let rate = throttle.rowsPerSecond { tuning.limitWindow(to: rate / 5) }
-        }
-        if let rows { tuning.limitWindow(to: Double(rows) / Double(tuning.windowsAtOnce)) }
+        // Batches of less than ten rows would cost more than what is in them.
+        let most = max(Int64(10 * batchesPerWindow), rows / Int64(windowsAtOnce))
+        tuning.windowRows = min(windowRows, Int(clamping: most))
         return tuning
     }
 
@@ -192,11 +188,6 @@ extension BatchTuning {
 
     /// About the most bytes of values in a window, so that those written and those read next stay within some 150 MiB.
     var windowBytes: Int { min(8 << 20, (32 << 20) / windowsAtOnce) }
-
-    private mutating func limitWindow(to rows: Double) {
-        // Batches of less than ten rows would cost more than what is in them.
-        windowRows = min(windowRows, max(10 * batchesPerWindow, Int(min(rows, 1e6))))
-    }
 }
 
 /// The rows of a window with what was decided for them.

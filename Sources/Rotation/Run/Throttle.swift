@@ -2,7 +2,7 @@ internal import Synchronization
 
 /// Holds a run down, so that the application keeps its share; shared by all of a run's writers.
 package final class Throttle: Sendable {
-    let rowsPerSecond: Double?
+    private let rowsPerSecond: Double?
     private let dutyCycle: Double
     private let nextFree = Mutex<ContinuousClock.Instant?>(nil)
 

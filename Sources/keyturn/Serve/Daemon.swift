@@ -194,7 +194,11 @@ private struct ReloadSignal {
         signal(SIGHUP, SIG_IGN)
         source = DispatchSource.makeSignalSource(signal: SIGHUP)
         source.setEventHandler { wishes.yield() }
+        // A signal that comes before the source is registered would be lost.
+        let registered = DispatchSemaphore(value: 0)
+        source.setRegistrationHandler { registered.signal() }
         source.resume()
+        registered.wait()
         Task { for await _ in stream { await body() } }
     }
 
