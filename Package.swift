@@ -231,12 +231,14 @@ let package = Package(
             name: "bench-provider", dependencies: ["KeyModel", "PluginKit", "ProviderHost"],
             path: "Benchmarks/provider/Sources", swiftSettings: strict),
 
-        .testTarget(name: "KeyModelTests", dependencies: ["KeyModel", "VectorTesting"], swiftSettings: strict),
+        .testTarget(
+            name: "KeyModelTests", dependencies: ["KeyModel", "ToolTesting", "VectorTesting"], swiftSettings: strict),
         .testTarget(name: "PluginKitTests", dependencies: ["KeyModel", "PluginKit"], swiftSettings: strict),
         .testTarget(
             name: "CoreTests",
             dependencies: [
-                "CZlib", "Fernet", "KR1", "KeyModel", "LibCrypto", "PluginConformance", "PluginKit", "VectorTesting",
+                "CZlib", "Fernet", "KR1", "KeyModel", "LibCrypto", "PluginConformance", "PluginKit", "ToolTesting",
+                "VectorTesting",
             ],
             swiftSettings: strict
         ),
@@ -263,7 +265,7 @@ let package = Package(
                 "keyturn-transit", .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict),
-        .testTarget(name: "FramesTests", dependencies: ["Frames"], swiftSettings: strict),
+        .testTarget(name: "FramesTests", dependencies: ["Frames", "ToolTesting"], swiftSettings: strict),
         .testTarget(
             name: "StorageTests",
             dependencies: [
@@ -311,12 +313,13 @@ let package = Package(
             name: "RotationTests",
             dependencies: [
                 "ControlStore", "Fernet", "KR1", "KeyModel", "PluginKit", "Providers", "Rotation", "Storage",
-                "StorageSQLite", .product(name: "GRDB", package: "GRDB.swift"),
+                "StorageSQLite", "ToolTesting", .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict
         ),
         .testTarget(
-            name: "SchedulingTests", dependencies: ["KeyModel", "Scheduling", "VectorTesting"], swiftSettings: strict),
+            name: "SchedulingTests", dependencies: ["KeyModel", "Scheduling", "ToolTesting", "VectorTesting"],
+            swiftSettings: strict),
         .testTarget(
             name: "MonitoringTests",
             dependencies: [
@@ -329,7 +332,7 @@ let package = Package(
             name: "SchedulerTests",
             dependencies: [
                 "ControlStore", "KeyModel", "Scheduling", "SchedulerChecking", "Storage", "StorageSQLite",
-                "VectorTesting", "scheduler-node", .product(name: "Logging", package: "swift-log"),
+                "ToolTesting", "VectorTesting", "scheduler-node", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict
         ),
@@ -338,7 +341,7 @@ let package = Package(
             name: "SchedulerSoakTests",
             dependencies: [
                 "ControlStore", "KeyModel", "PostgreSQLTesting", "Scheduling", "SchedulerChecking", "StoragePostgreSQL",
-                "scheduler-node",
+                "ToolTesting", "scheduler-node",
             ],
             swiftSettings: strict
         ),
@@ -375,7 +378,8 @@ let package = Package(
             name: "ControlTests",
             dependencies: [
                 "CProcess", "Control", "ControlStore", "ControlTesting", "Frames", "KR1", "KeyModel", "PluginKit",
-                "Providers", "Rotation", "Scripting", "Storage", "StorageSQLite", "Webhooks", "control-probe",
+                "Providers", "Rotation", "Scripting", "Storage", "StorageSQLite", "ToolTesting", "Webhooks",
+                "control-probe",
                 "keyturn-lua",
                 .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Logging", package: "swift-log"),
             ],
@@ -390,7 +394,7 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
-        .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: strict),
+        .testTarget(name: "TerminalTests", dependencies: ["Terminal", "ToolTesting"], swiftSettings: strict),
         .testTarget(
             name: "ConsoleSessionTests",
             dependencies: ["ConsoleSession", "console-double", "Control", "Frames", "Terminal"],

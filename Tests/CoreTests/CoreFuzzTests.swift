@@ -3,6 +3,7 @@ import KR1
 import KeyModel
 import PluginKit
 import Testing
+import ToolTesting
 
 /// Feeds cores with bytes that nobody sealed; nothing may trap, and nothing may open to what was
 /// not sealed.

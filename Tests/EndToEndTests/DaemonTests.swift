@@ -4,29 +4,7 @@ import ToolTesting
 
 extension EndToEnd {
     /// `keyturn serve` as commands, signals and other users meet it.
-    @Suite struct DaemonTests {
-        /// Starts the vault's daemon and waits until it listens.
-        private func serve(_ vault: Vault, _ more: String...) async throws -> RunningProgram {
-            let daemon = try vault.sandbox.start(arguments: ["serve", "--log-format", "json"] + more)
-            try await wait("it listens") { daemon.errorSoFar.contains(#""event":"listening""#) || !daemon.isRunning }
-            try #require(daemon.isRunning, "\(daemon.errorSoFar)")
-            return daemon
-        }
-
-        private func wait(_ what: String, _ isSo: () async throws -> Bool) async throws {
-            let deadline = ContinuousClock.now + .seconds(120)
-            while try await !isSo() {
-                guard .now < deadline else { throw EndToEndError("it never came to this: \(what)") }
-                try await Task.sleep(for: .milliseconds(20))
-            }
-        }
-
-        private func end(_ daemon: RunningProgram) async throws {
-            daemon.signal(SIGTERM)
-            let output = try await daemon.wait()
-            #expect(output.exitCode == 0, "\(output)")
-        }
-
+    @Suite struct DaemonTests: ServesVaults {
         @Test func commandsGoThroughItAndSecretsStayOutOfItsLog() async throws {
             let vault = try await Vault.made(rows: 50)
             let daemon = try await serve(vault, "--log-level", "trace")

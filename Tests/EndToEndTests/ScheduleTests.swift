@@ -4,7 +4,7 @@ import ToolTesting
 
 extension EndToEnd {
     /// `keyturn serve` working schedules, as people and monitoring see it.
-    @Suite struct ScheduleTests {
+    @Suite struct ScheduleTests: ServesVaults {
         private func configuration(_ schedules: String) -> String {
             """
             database "sqlite:vault.db"
@@ -21,27 +21,6 @@ extension EndToEnd {
             _ = try await vault.sandbox.keyturn("init", "--config", "keyturn.lua").expecting()
             _ = try await vault.sandbox.keyturn("adopt", "secret.value", "--yes").expecting()
             return vault
-        }
-
-        private func serve(_ vault: Vault, _ more: String...) async throws -> RunningProgram {
-            let daemon = try vault.sandbox.start(arguments: ["serve", "--log-format", "json"] + more)
-            try await wait("it listens") { daemon.errorSoFar.contains(#""event":"listening""#) || !daemon.isRunning }
-            try #require(daemon.isRunning, "\(daemon.errorSoFar)")
-            return daemon
-        }
-
-        private func wait(_ what: String, _ isSo: () async throws -> Bool) async throws {
-            let deadline = ContinuousClock.now + .seconds(240)
-            while try await !isSo() {
-                guard .now < deadline else { throw EndToEndError("it never came to this: \(what)") }
-                try await Task.sleep(for: .milliseconds(200))
-            }
-        }
-
-        private func end(_ daemon: RunningProgram) async throws {
-            daemon.signal(SIGTERM)
-            let output = try await daemon.wait()
-            #expect(output.exitCode == 0, "\(output)")
         }
 
         private func occurrences(_ vault: Vault, _ name: String) async throws -> [JSONValue] {

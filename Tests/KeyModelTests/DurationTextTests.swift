@@ -1,5 +1,6 @@
 internal import KeyModel
 internal import Testing
+internal import ToolTesting
 internal import VectorTesting
 
 struct DurationTextTests {

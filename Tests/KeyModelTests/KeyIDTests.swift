@@ -1,5 +1,6 @@
 internal import KeyModel
 internal import Testing
+internal import ToolTesting
 
 struct KeyIDTests {
     /// Hands out a fixed row of numbers, so that a collision can be forced.

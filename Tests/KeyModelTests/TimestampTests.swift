@@ -1,6 +1,7 @@
 internal import Foundation
 internal import KeyModel
 internal import Testing
+internal import ToolTesting
 
 struct TimestampTests {
     @Test(

@@ -4,6 +4,7 @@ import KeyModel
 import PluginKit
 import Rotation
 import Testing
+import ToolTesting
 
 /// Random orders of everything that people, jobs and accidents do, held against a model of who needs which key.
 struct DestructionWalkTests {

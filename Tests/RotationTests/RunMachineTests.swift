@@ -2,6 +2,7 @@ internal import ControlStore
 internal import KeyModel
 internal import Rotation
 internal import Testing
+internal import ToolTesting
 
 struct RunMachineTests {
     private static let inOrder: [RunPhase] = [

@@ -1,5 +1,6 @@
 import KeyModel
 import Testing
+import ToolTesting
 
 @testable import Scheduling
 

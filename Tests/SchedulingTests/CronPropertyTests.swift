@@ -1,6 +1,7 @@
 import KeyModel
 import Scheduling
 import Testing
+import ToolTesting
 
 /// Laws that hold for any expression in any zone, on random ones.
 struct CronPropertyTests {

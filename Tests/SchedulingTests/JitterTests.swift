@@ -1,6 +1,7 @@
 import KeyModel
 import Scheduling
 import Testing
+import ToolTesting
 
 struct JitterTests {
     private let start = Timestamp(milliseconds: 1_800_000_000_000)

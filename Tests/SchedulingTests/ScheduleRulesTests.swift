@@ -1,6 +1,7 @@
 import KeyModel
 import Scheduling
 import Testing
+import ToolTesting
 
 struct ScheduleRulesTests {
     private static let day = Duration.seconds(86_400)

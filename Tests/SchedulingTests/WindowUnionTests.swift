@@ -1,6 +1,7 @@
 import KeyModel
 import Scheduling
 import Testing
+import ToolTesting
 
 struct WindowUnionTests {
     @Test(arguments: ["Europe/Berlin", "Australia/Lord_Howe", "America/Sao_Paulo", "Pacific/Apia", "UTC"])

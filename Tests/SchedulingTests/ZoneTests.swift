@@ -2,6 +2,7 @@ import Foundation
 import KeyModel
 import Scheduling
 import Testing
+import ToolTesting
 
 struct ZoneTests {
     @Test func everyZoneOfTheDatabaseIsReadAndAgreesWithFoundation() throws {

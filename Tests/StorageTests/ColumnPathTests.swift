@@ -1,5 +1,6 @@
 import Storage
 import Testing
+import ToolTesting
 
 struct ColumnPathTests {
     @Test(arguments: [
@@ -23,7 +24,7 @@ struct ColumnPathTests {
 
     @Test(arguments: [1, 2, 3] as [UInt64])
     func anyNamesSurviveBeingWritten(seed: UInt64) throws {
-        var generator = SeededRandom(seed: seed)
+        var generator = SeededGenerator(seed: seed)
         let alphabet = Array("ab.\" 'é\\💧\t\u{301}")
         for _ in 0..<2_000 {
             let parts = (0..<Int.random(in: 2...3, using: &generator)).map { _ in
@@ -37,17 +38,5 @@ struct ColumnPathTests {
                 table: TableName(schema: schema, name: parts[parts.count - 2]), column: parts[parts.count - 1])
             #expect((try? ColumnPath(path.description)) == path, "seed \(seed): \(path.description)")
         }
-    }
-}
-
-/// A generator with a seed, so that a failure can be run again.
-struct SeededRandom: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed &* 2 &+ 1 }
-
-    mutating func next() -> UInt64 {
-        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-        return (state ^ (state >> 33)) &* 0xFF51_AFD7_ED55_8CCD
     }
 }

@@ -1,10 +1,11 @@
 import Storage
 import Testing
+import ToolTesting
 
 struct RowKeyTests {
     @Test(arguments: 1...5 as ClosedRange<UInt64>)
     func keysSurviveTheirEncodedForm(seed: UInt64) {
-        var random = SeededRandom(seed: seed)
+        var random = SeededGenerator(seed: seed)
         for _ in 0..<1_000 {
             let key = RowKey((0..<Int.random(in: 1...4, using: &random)).map { _ in component(&random) })
             #expect(RowKey(encoded: key.encoded) == key, "seed \(seed): \(key)")
@@ -13,7 +14,7 @@ struct RowKeyTests {
 
     @Test(arguments: 1...5 as ClosedRange<UInt64>)
     func anyBytesAreAKeyOrNone(seed: UInt64) {
-        var random = SeededRandom(seed: seed)
+        var random = SeededGenerator(seed: seed)
         for _ in 0..<20_000 {
             var bytes = (0..<Int.random(in: 0...24, using: &random)).map { _ in
                 UInt8.random(in: 0...255, using: &random)
@@ -54,7 +55,7 @@ struct RowKeyTests {
         #expect(key.description == #"7,"a\"\n",x'ab',0-1"#)
     }
 
-    private func component(_ random: inout SeededRandom) -> KeyComponent {
+    private func component(_ random: inout SeededGenerator) -> KeyComponent {
         let bytes = (0..<Int.random(in: 0...12, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
         return switch Int.random(in: 0...3, using: &random) {
         case 0: .integer(Int64.random(in: .min ... .max, using: &random))
@@ -64,7 +65,7 @@ struct RowKeyTests {
         }
     }
 
-    private func mutated(_ key: RowKey, _ random: inout SeededRandom) -> [UInt8] {
+    private func mutated(_ key: RowKey, _ random: inout SeededGenerator) -> [UInt8] {
         var bytes = key.encoded
         let position = Int.random(in: 0..<bytes.count, using: &random)
         switch Int.random(in: 0...2, using: &random) {

@@ -1,4 +1,5 @@
 import Testing
+import ToolTesting
 
 @testable import StorageSQLite
 
@@ -20,7 +21,7 @@ struct SQLLexerTests {
 
     @Test(arguments: 1...3 as ClosedRange<UInt64>)
     func anyTextIsCutIntoTokens(seed: UInt64) {
-        var random = SeededRandom(seed: seed)
+        var random = SeededGenerator(seed: seed)
         let alphabet = Array("ab'\"`[]-/*();\n \0é💧\r")
         for _ in 0..<5_000 {
             let text = String((0..<20).map { _ in alphabet.randomElement(using: &random) ?? "a" })

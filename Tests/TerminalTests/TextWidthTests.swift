@@ -1,5 +1,6 @@
 internal import Terminal
 internal import Testing
+internal import ToolTesting
 
 struct TextWidthTests {
     @Test(arguments: [
@@ -33,7 +34,7 @@ struct TextWidthTests {
 
     @Test func noTextIsEverWiderThanAsked() {
         let seed = UInt64.random(in: 0...(.max))
-        var generator = Seeded(state: seed)
+        var generator = SeededGenerator(seed: seed)
         let alphabet: [Character] = [
             "a", "é", "日", "🎉", "👩‍👧", "e\u{301}", " ", "\u{1B}", "\n", "\u{202E}", "Ａ", "❤\u{FE0F}",
         ]
@@ -47,15 +48,5 @@ struct TextWidthTests {
             #expect(shown.terminalWidth <= width, "seed \(seed)")
             #expect(shown.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x202E }, "seed \(seed)")
         }
-    }
-}
-
-/// A linear congruential generator, enough to shuffle texts.
-struct Seeded: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-        return state ^ (state >> 33)
     }
 }

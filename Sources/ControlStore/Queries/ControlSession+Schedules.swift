@@ -42,8 +42,8 @@ extension ControlSession {
     package func schedule(_ name: Name) throws -> ScheduleRecord {
         guard let row = try storage.query(Self.scheduleColumns + " WHERE name = \(name.description)").first else {
             throw ControlStoreError(
-                .callerNotFound, "there is no schedule \(quoted(name.description))",
-                hint: "It is recorded when the daemon first loads it; schedules.list shows those that are.")
+                .callerNotFound, "no daemon has taken up a schedule \(quoted(name.description))",
+                hint: "\"keyturn serve\" takes up what keyturn.lua declares; schedules.list shows it.")
         }
         return try schedule(row)
     }

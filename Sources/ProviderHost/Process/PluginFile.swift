@@ -21,7 +21,7 @@ package struct PluginFile: Hashable, Sendable {
             throw Self.refuse(path, "its directory cannot be found", "Check the path.")
         }
         defer { free(directory) }
-        self.path = String(cString: directory) + "/" + url.lastPathComponent
+        self.path = URL(filePath: String(cString: directory)).appending(path: url.lastPathComponent).path
     }
 
     /// The directory that it lies in.
@@ -35,8 +35,8 @@ package struct PluginFile: Hashable, Sendable {
     package func load(expecting expected: String? = nil) throws(ProviderError) -> PluginImage {
         let file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
         guard file >= 0 else {
-            let why = errno == ELOOP ? "it is a symbolic link" : SystemText.last
-            throw Self.refuse(path, why, "Name the file itself.")
+            guard errno == ELOOP else { throw Self.refuse(path, SystemText.last, "Check the path.") }
+            throw Self.refuse(path, "it is a symbolic link", "Name the file itself.")
         }
         defer { close(file) }
         try checkFile(file)

@@ -3,6 +3,7 @@ import ControlTesting
 import Foundation
 import Frames
 import Testing
+import ToolTesting
 
 /// What clients do that mean no good, or are broken; the daemon says so, ends that session, and serves the others.
 struct SocketHostilityTests {
@@ -30,7 +31,7 @@ struct SocketHostilityTests {
     @Test func bytesThatAreNoFrame() async throws {
         try await surviving { sandbox, _ in
             for seed in UInt64(1)...20 {
-                var random = SeededRandom(seed)
+                var random = SeededGenerator(seed: seed)
                 let client = try RawClient(to: sandbox.path)
                 await client.send((0..<5000).map { _ in UInt8.random(in: 0...255, using: &random) })
                 client.finish()
@@ -250,20 +251,5 @@ struct SocketHostilityTests {
             flood.finish()
             _ = await sending.value
         }
-    }
-}
-
-/// A generator of random numbers that is the same for the same seed.
-struct SeededRandom: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(_ seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }

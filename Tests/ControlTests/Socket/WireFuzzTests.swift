@@ -3,6 +3,7 @@ import ControlTesting
 import Foundation
 import Frames
 import Testing
+import ToolTesting
 
 /// The parsers of what comes over the socket, fed with what no peer of ours sends.
 struct WireFuzzTests {
@@ -32,7 +33,7 @@ struct WireFuzzTests {
         let environment = ProcessInfo.processInfo.environment
         let seed = environment["KEYTURN_FUZZ_SEED"].flatMap { UInt64($0) } ?? UInt64.random(in: 0...UInt64.max)
         let rounds = environment["KEYTURN_FUZZ_ROUNDS"].flatMap { Int($0) } ?? 3000
-        var random = SeededRandom(seed)
+        var random = SeededGenerator(seed: seed)
         let frames = try (Self.clientMessages.map(\.frame) + Self.daemonMessages.map(\.frame)).map {
             try FrameEncoder().frame($0)
         }
@@ -57,7 +58,7 @@ struct WireFuzzTests {
         #expect(read > 0 && refused > 0, "seed \(seed)")
     }
 
-    private func bend(_ bytes: [UInt8], _ random: inout SeededRandom) -> [UInt8] {
+    private func bend(_ bytes: [UInt8], _ random: inout SeededGenerator) -> [UInt8] {
         var bytes = bytes
         for _ in 0..<Int.random(in: 1...6, using: &random) {
             guard !bytes.isEmpty else { break }
@@ -73,7 +74,7 @@ struct WireFuzzTests {
         return bytes
     }
 
-    private func pieces(_ bytes: [UInt8], _ random: inout SeededRandom) -> [ArraySlice<UInt8>] {
+    private func pieces(_ bytes: [UInt8], _ random: inout SeededGenerator) -> [ArraySlice<UInt8>] {
         var rest = bytes[...]
         var pieces: [ArraySlice<UInt8>] = []
         while !rest.isEmpty {
