@@ -378,7 +378,8 @@ let package = Package(
             name: "ControlTests",
             dependencies: [
                 "CProcess", "Control", "ControlStore", "ControlTesting", "Frames", "KR1", "KeyModel", "PluginKit",
-                "Providers", "Rotation", "Scripting", "Storage", "StorageSQLite", "ToolTesting", "Webhooks",
+                "Providers", "Rotation", "Scheduling", "Scripting", "Storage", "StorageSQLite", "ToolTesting",
+                "Webhooks",
                 "control-probe",
                 "keyturn-lua",
                 .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Logging", package: "swift-log"),
