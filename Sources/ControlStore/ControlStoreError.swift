@@ -18,6 +18,8 @@ package struct ControlStoreError: Error, Sendable {
         case storeLeaseHeld
         /// The lease was taken over; this process may write no more.
         case storeLeaseLost
+        /// Somebody changed schedules since they were read; reading them again helps.
+        case storeScheduleChanged
         /// A record or the node's journal cannot be read.
         case storeRecordDamaged
     }

@@ -58,6 +58,8 @@ struct ClockTests {
         try await bench.settle(restarted)
         #expect(bench.actions.requests.count == 2)
         #expect(try await bench.control.read { try $0.scheduler() }.alert == nil)
+        let names = try await bench.control.read { try $0.schedules() }.map(\.name.description)
+        #expect(names == ["hourly", "new"], "what came while the clock was wrong is taken up once it is right")
     }
 
     @Test func aClockThatDiffersFromTheDatabasesStartsNothing() async throws {

@@ -46,6 +46,32 @@ struct RunnerTests {
         #expect(bench.actions.nominals.last == "2029-01-03T03:00:00.000Z")
     }
 
+    @Test func aDelayInAWindowThatNeverClosesEnds() async throws {
+        let bench = try await Bench(at: "2027-01-01T00:30:00Z")
+        let hourly = try declaration("hourly", cron: "0 * * * *") {
+            $0.windows = ["00:00-24:00"]
+            $0.jitter = .seconds(600)
+        }
+        try await bench.run(bench.scheduler(hourly), until: "2027-01-01T04:30:00Z")
+        #expect(bench.actions.nominals.count == 4, "\(bench.actions.nominals)")
+    }
+
+    @Test func whatAPersonHasJustPausedDoesNotStart() async throws {
+        let bench = try await Bench(at: "2027-01-01T00:30:00Z")
+        let scheduler = bench.scheduler(try declaration("hourly", cron: "0 * * * *"))
+        try await bench.run(scheduler, until: "2027-01-01T00:59:59Z")
+        let now = bench.clock.now()
+        try await bench.control.write { session in
+            try session.setPause(
+                ScheduleRecord.Pause(at: now, actor: "me", reason: "not now"), of: try Name("hourly"))
+        }
+        // Within the interval at which it asks what others have changed.
+        bench.clock.advance(by: .seconds(2))
+        try await bench.settle(scheduler)
+        #expect(bench.actions.requests.isEmpty)
+        #expect(try await bench.record("hourly").pause?.actor == "me")
+    }
+
     @Test func aScheduleThatIsNewNeverLooksBack() async throws {
         let bench = try await Bench(at: "2027-05-05T12:00:00Z")
         let scheduler = try bench.scheduler(declaration("yearly", cron: "@yearly"))

@@ -44,9 +44,9 @@ final class ScheduledActions: OccurrenceActions {
     }
 
     func checkpoint(_ request: OccurrenceRequest) async throws {
-        // What has no run cannot go on later, and therefore goes on to its end.
-        guard let run = try await ownRun(request), run.state.isOpen else { return }
+        // A run that is only being begun stops as soon as it is there; what makes none goes on to its end.
         stopping.withLock { _ = $0.insert(request.id) }
+        guard let run = try await ownRun(request), run.state.isOpen else { return }
         // One that a person has paused stays theirs; it is asked to stop once they let it go on.
         guard run.state != .paused, run.request == .none else { return }
         try await call("runs.pause", ["run": .integer(run.id)], request)
@@ -62,8 +62,11 @@ final class ScheduledActions: OccurrenceActions {
     }
 
     func occupant() async throws -> String? {
-        try await service.instance().context.control.read { session in
-            guard let run = try session.openRun(), try session.occurrence(of: run) == nil else { return nil }
+        let instance = try await service.instance()
+        let declared = Set(instance.configuration.schedules.map(\.name))
+        return try await instance.context.control.read { session in
+            guard let run = try session.openRun() else { return nil }
+            if let own = try session.occurrence(of: run), declared.contains(own.id.schedule) { return nil }
             return "run \(run.id) of \(run.actor)"
         }
     }
@@ -135,8 +138,17 @@ final class ScheduledActions: OccurrenceActions {
         return try await service.instance().engine(for: "keyturn").liveLease() == nil
     }
 
+    /// Lets a run go on, save where a person has asked it to stop: then it is driven to where it stops.
     private func resume(_ run: Int64, _ request: OccurrenceRequest) async throws {
-        try await call("runs.resume", ["run": .integer(run), "wait": "none"], request)
+        let instance = try await service.instance()
+        let asked = try await instance.context.control.read { try $0.run(run).request }
+        let isOurs = try await isOurs(run, request)
+        guard asked == .cancel || asked == .pause && !isOurs else {
+            try await call("runs.resume", ["run": .integer(run), "wait": "none"], request)
+            return
+        }
+        let engine = try await instance.engine(for: "keyturn")
+        _ = try await service.driver.launch(engine, DriveOptions(waitsForPeople: false)) { run }
     }
 
     /// The latest run that the occurrence has begun.

@@ -163,7 +163,7 @@ package actor InstanceService: ControlService {
             instance.configuration = configuration
         }
         opened = withHooks(instance)
-        if let replaced { Task { await replaced(configuration) } }
+        await replaced?(configuration)
     }
 
     /// Has something done with each configuration that is taken up from now on.

@@ -73,7 +73,11 @@ struct ScheduleBoard {
     }
 
     /// What needs someone, in words.
-    var problems: [String] { (alert.map { ["schedules stand still: \($0)"] } ?? []) + entries.flatMap(\.problems) }
+    var problems: [String] {
+        let due = holder == nil ? entries.filter { $0.next.map { $0 <= now } ?? false } : []
+        return (alert.map { ["schedules stand still: \($0)"] } ?? []) + entries.flatMap(\.problems)
+            + due.map { "schedule \"\($0.name)\" is due and nobody works the schedules" }
+    }
 
     /// The schedule of a name.
     ///

@@ -65,7 +65,9 @@ package struct ScheduleRules: Hashable, Sendable {
     package func start(ofNominal nominal: Timestamp, notBefore earliest: Timestamp) -> (at: Timestamp, end: Timestamp?)?
     {
         let from = max(nominal, earliest)
-        guard let opening = windows.map({ $0.opening(atOrAfter: from) }) ?? Opening(start: nominal, end: nil) else {
+        // What is always open has no edge to count a delay from but the nominal time itself.
+        let gates = windows.flatMap { $0.isAlwaysOpen ? nil : $0 }
+        guard let opening = gates.map({ $0.opening(atOrAfter: from) }) ?? Opening(start: nominal, end: nil) else {
             return nil
         }
         let start = max(opening.start, nominal)

@@ -102,6 +102,8 @@ extension Scheduler {
             if let found { logger.error("schedules stand still", metadata: ["reason": "\(found)"]) }
             if found == nil { logger.notice("schedules go on", metadata: [:]) }
             alertChanged = true
+            // Schedules that came meanwhile are not recorded yet.
+            mustReload = true
         }
         objection = found
         if found == nil, let remark = ClockWatch.remark(on: now, database: database), remark != lastRemark {

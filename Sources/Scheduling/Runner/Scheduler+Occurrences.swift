@@ -73,6 +73,8 @@ extension Scheduler {
                     "the end of an occurrence cannot be recorded yet",
                     metadata: ["schedule": "\(request.id.schedule)", "reason": "\(described(error))"])
                 if (error as? ControlStoreError)?.code == .storeLeaseLost { return loseLease() }
+                mustReload = true
+                poke()
                 do { try await clock.sleep(for: .seconds(1)) } catch { return }
             }
         }
@@ -134,7 +136,7 @@ extension Scheduler {
     private func write(
         _ occurrence: OccurrenceRecord, _ record: ScheduleRecord, _ pause: ScheduleRecord.Pause?, _ words: String
     ) async throws {
-        let written = try await write { session, epoch in
+        let written = try await writeAsRead { session, epoch in
             var record = record
             try session.update(occurrence.under(epoch))
             try session.addStep(words, to: occurrence.id, epoch: epoch)

@@ -20,7 +20,10 @@ extension Scheduler {
             var isStuck = true
             for step in steps {
                 switch step {
-                case .claim(let name, _, _) where occupant != nil: machine.held(name, at: now)
+                case .claim(let name, _, _) where occupant != nil:
+                    machine.held(name, at: now)
+                    // What works there may be making the very key that this one waits for.
+                    factsLearnedAt = nil
                 case .perform where occupant != nil: break
                 default:
                     try await perform(step, at: now)
@@ -41,7 +44,7 @@ extension Scheduler {
             try await claim(name, run, ignoresWindow: ignoresWindow, at: now)
         case .park(let id): try await park(id, at: now)
         case .perform(let id): try await begin(id, at: now)
-        case .checkpoint(let id): await checkpoint(id)
+        case .checkpoint(let id): try await checkpoint(id)
         }
     }
 
@@ -56,11 +59,25 @@ extension Scheduler {
         }
     }
 
+    /// Writes under the lease what is decided by schedules as they were read: not where somebody has changed them since, paused
+    /// one or accepted a clock.
+    func writeAsRead<Value: Sendable>(
+        _ body: @escaping @Sendable (ControlSession, Int64) throws -> Value
+    ) async throws -> Value {
+        let seen = shared.revision
+        return try await write { session, epoch in
+            guard try session.scheduler().revision == seen else {
+                throw ControlStoreError(.storeScheduleChanged, "schedules were changed and are read again")
+            }
+            return try body(session, epoch)
+        }
+    }
+
     private func recordAlert() async throws {
         var shared = shared
         shared.alert = objection
         let record = shared
-        try await write { session, _ in try session.update(record) }
+        try await writeAsRead { session, _ in try session.update(record) }
         self.shared = record
         alertChanged = false
     }
@@ -69,7 +86,7 @@ extension Scheduler {
         guard var record = machine.entries[name]?.record else { return }
         record.pending = nominal
         let noted = record
-        try await write { session, _ in try session.update(noted) }
+        try await writeAsRead { session, _ in try session.update(noted) }
         reached(.pendingNoted)
         machine.recorded(noted)
     }
@@ -83,9 +100,9 @@ extension Scheduler {
         record.skipped[reason, default: 0] += Int64(count)
         if reason == DueDecision.SkipReason.missed.rawValue { record.missed += Int64(count) }
         let settled = record
-        try await write { session, epoch in
+        try await writeAsRead { session, epoch in
             var row = entry.schedule.occurrence(
-                nominal, reason: reason, state: .skipped, epoch: epoch, passedOver: count - 1, at: now)
+                nominal, reason: reason, state: .skipped, epoch: epoch, passedOver: max(0, count - 1), at: now)
             row.finishedAt = now
             if try session.claim(row) { try session.addStep("skipped \(reason)", to: row.id, epoch: epoch) }
             try session.update(settled)
@@ -121,7 +138,7 @@ extension Scheduler {
         _ schedule: Schedule, _ nominal: Timestamp, reason: String, _ record: ScheduleRecord, ignoresWindow: Bool,
         passedOver: Int, at now: Timestamp, settling request: Int64? = nil
     ) async throws {
-        let claimed = try await write { session, epoch -> OccurrenceRecord? in
+        let claimed = try await writeAsRead { session, epoch -> OccurrenceRecord? in
             let row = schedule.occurrence(
                 nominal, reason: reason, state: .claimed, epoch: epoch, passedOver: passedOver,
                 ignoresWindow: ignoresWindow, at: now)
@@ -172,7 +189,7 @@ extension Scheduler {
         occurrence.nextAttemptAt = nil
         occurrence.message = nil
         let begun = occurrence
-        let epoch = try await write { session, epoch in
+        let epoch = try await writeAsRead { session, epoch in
             try session.update(begun.under(epoch))
             let words = isFirst ? "started" : was == .running ? "taken over" : "resumed"
             try session.addStep("\(words), attempt \(begun.attempt)", to: id, epoch: epoch)
@@ -193,7 +210,7 @@ extension Scheduler {
             ])
     }
 
-    private func checkpoint(_ id: OccurrenceRecord.ID) async {
+    private func checkpoint(_ id: OccurrenceRecord.ID) async throws {
         guard let entry = machine.entries[id.schedule], let occurrence = machine.open(id), let epoch = lease?.epoch
         else { return }
         logger.notice("window closes; run stops at a checkpoint", metadata: ["schedule": "\(id.schedule)"])
@@ -204,8 +221,10 @@ extension Scheduler {
                     reason: occurrence.reason, ignoresWindow: occurrence.ignoresWindow))
         } catch {
             logger.error(
-                "run could not be stopped; it goes on outside of its window",
+                "run could not be stopped yet; it goes on outside of its window",
                 metadata: ["schedule": "\(id.schedule)", "reason": "\(described(error))"])
+            machine.notStopped(id)
+            throw error
         }
     }
 
@@ -235,7 +254,7 @@ extension Scheduler {
         }
         let evaluated = record
         // What a function says is recorded when it changes, not each time.
-        if evaluated != entry.record { try await write { session, _ in try session.update(evaluated) } }
+        if evaluated != entry.record { try await writeAsRead { session, _ in try session.update(evaluated) } }
         machine.recorded(evaluated)
         machine.answered(name, answer, for: facts)
     }

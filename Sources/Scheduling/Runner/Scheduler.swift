@@ -166,9 +166,6 @@ package actor Scheduler {
     /// Whether any schedule is declared.
     package var hasSchedules: Bool { !declarations.isEmpty }
 
-    /// Whether this process holds the lease, as far as it knows.
-    package var holdsLease: Bool { lease != nil && !isLeaseStale }
-
     /// Why nothing is started now; nil where something may be.
     package var standstill: String? { objection }
 
@@ -211,7 +208,7 @@ package actor Scheduler {
         mustReload = true
         if let error = error as? ControlStoreError, error.code == .storeLeaseLost {
             loseLease()
-        } else if !(error is CancellationError) {
+        } else if !(error is CancellationError), (error as? ControlStoreError)?.code != .storeScheduleChanged {
             logger.warning("schedules cannot be worked now", metadata: ["reason": "\(described(error))"])
         }
     }

@@ -157,8 +157,11 @@ package struct SchedulerMachine: Sendable {
     package mutating func steps(at now: Timestamp) -> [Step] {
         var steps: [Step] = []
         var isBusy = !running.isEmpty
+        // One run is open on a database at a time: what waits with one keeps the others waiting.
+        let parked = openRecords.values.first { $0.state == .paused && $0.run != nil }?.id
         for occurrence in open {
-            guard let step = step(for: occurrence, at: now, isBusy: isBusy) else { continue }
+            let isHeldUp = parked != nil && parked != occurrence.id
+            guard let step = step(for: occurrence, at: now, isBusy: isBusy || isHeldUp) else { continue }
             if case .perform = step { isBusy = true }
             if case .checkpoint = step { checkpointed.insert(occurrence.id) }
             steps.append(step)
@@ -188,6 +191,9 @@ package struct SchedulerMachine: Sendable {
         }
         return earliest
     }
+
+    /// Takes note that a run could not be asked to stop, so that it is asked again.
+    package mutating func notStopped(_ id: OccurrenceRecord.ID) { checkpointed.remove(id) }
 
     /// Takes note that a claim could not be made, since something else works on the database.
     package mutating func held(_ name: Name, at now: Timestamp) {
@@ -244,7 +250,10 @@ package struct SchedulerMachine: Sendable {
             entries[name]?.wake = .never
             return
         }
-        if entry.schedule.function != nil, entry.asksAt.map({ $0 <= now }) ?? true {
+        // A time that a function gave and that has come is not asked away again.
+        let settled = entry.record.watermark ?? entry.record.activatedAt
+        let hasCome = entry.schedule.function == .next && (entry.answer.map { $0 > settled && $0 <= now } ?? false)
+        if entry.schedule.function != nil, !hasCome, entry.asksAt.map({ $0 <= now }) ?? true {
             steps.append(.evaluate(name, functionFacts(entry, now)))
             return
         }

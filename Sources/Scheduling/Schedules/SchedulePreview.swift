@@ -84,6 +84,7 @@ package struct ScheduleSimulation: Sendable {
 
     /// No more runs are looked at.
     package static let mostStarts = 1000
+    private static let mostRounds = 200_000
 
     /// Plays schedules through; those whose times a function gives start for the age of their key alone.
     ///
@@ -110,8 +111,10 @@ package struct ScheduleSimulation: Sendable {
         }
         machine.learned(keys)
         var now = from
+        var rounds = 0
         while now < end {
-            guard starts.count < Self.mostStarts else {
+            rounds += 1
+            guard starts.count < Self.mostStarts, rounds <= Self.mostRounds else {
                 self.end = now
                 return
             }
