@@ -77,10 +77,15 @@ final class Bench: Sendable {
     let actions: ScriptedActions
     private let folder: URL
     private let renewal: Duration
+    private let longestSleep: Duration
     private static let zones = Result { try ZoneDatabase() }
 
-    init(at now: String, actions: ScriptedActions? = nil, renewal: Duration = .seconds(600)) async throws {
+    init(
+        at now: String, actions: ScriptedActions? = nil, renewal: Duration = .seconds(600),
+        longestSleep: Duration = .seconds(30)
+    ) async throws {
         self.renewal = renewal
+        self.longestSleep = longestSleep
         folder = FileManager.default.temporaryDirectory.appending(path: "scheduler-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         engine = try SQLiteEngine(path: folder.appending(path: "data.db").path, create: true)
@@ -113,6 +118,7 @@ final class Bench: Sendable {
         var setting = Scheduler.Setting(instance: "test", node: node, holder: node)
         setting.leaseLength = .seconds(3_000_000)
         setting.renewal = renewal
+        setting.longestSleep = longestSleep
         setting.zoneCheck = .seconds(3600)
         setting.comparesClocks = comparesClocks
         var logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }

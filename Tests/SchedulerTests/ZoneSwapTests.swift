@@ -107,7 +107,8 @@ struct ZoneSwapTests {
             let usable = databases.filter { line.next_utc[$0.version] != nil }
             guard let old = usable.first, let new = usable.last, old.version != new.version else { continue }
             swaps += 1
-            let bench = try await Bench(at: line.from, renewal: .seconds(43_200))
+            let bench = try await Bench(
+                at: line.from, renewal: .seconds(43_200), longestSleep: .seconds(43_200))
             let isNew = Mutex(false)
             let scheduler = bench.scheduler(
                 try declaration("swapped", cron: line.expr, zone: line.tz),

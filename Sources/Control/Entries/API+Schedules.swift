@@ -180,10 +180,9 @@ extension API {
                 .callerUsage, "\(call.entry.name) needs a name, or cron and tz", hint: "It is \(call.entry.signature).")
         }
         let zone = try board.zones.zone(named: tz)
-        var rules = ScheduleRules(cron: CronSchedule(try CronExpression(parsing: cron), in: zone))
-        let windows = try call.arguments.texts("window").map { try WeeklyWindow(parsing: $0) }
-        if !windows.isEmpty { rules.windows = try WindowUnion(windows, in: zone) }
-        rules.maxKeyAge = try call.arguments.text("max_key_age").map { try Duration(parsing: $0) }
+        let rules = try ScheduleRules(
+            cron: cron, in: zone, windows: call.arguments.texts("window"),
+            maxKeyAge: call.arguments.text("max_key_age"))
         return try SchedulePreview(of: rules, from: from, count: count).answer(
             nil, zone, from: from, showsTimes: showsTimes)
     }

@@ -56,6 +56,25 @@ package struct ScheduleRules: Hashable, Sendable {
     /// Makes rules for a cron expression.
     package init(cron: CronSchedule, windows: WindowUnion? = nil) { self.init(.cron(cron), windows: windows) }
 
+    /// Makes rules from what somebody typed.
+    ///
+    /// - Parameters:
+    ///   - cron: The expression.
+    ///   - zone: Where it is read.
+    ///   - gap: What becomes of a time that clocks jump over.
+    ///   - windows: When runs may start, such as `Sat 01:00-05:00`; none for any time.
+    ///   - maxKeyAge: How old a key may grow, such as `90d`; nil for any age.
+    /// - Throws: ``SchedulingError`` or `KeyModelError`, which names what is wrong.
+    package init(
+        cron: String, in zone: Zone, gap: CronSchedule.GapRule = .run, windows: [String], maxKeyAge: String?
+    ) throws {
+        self.init(cron: CronSchedule(try CronExpression(parsing: cron), in: zone, gap: gap))
+        if !windows.isEmpty {
+            self.windows = try WindowUnion(try windows.map { try WeeklyWindow(parsing: $0) }, in: zone)
+        }
+        self.maxKeyAge = try maxKeyAge.map { try Duration(parsing: $0) }
+    }
+
     /// Where its times are read.
     package var zone: Zone { times.zone }
 

@@ -55,49 +55,36 @@ struct ScheduleNextCommand: InstanceCommand {
     }
 
     func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
-        let rules = try rules()
-        let now = Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000))
-        let start = try from.map { try Timestamp(withOffset: $0) } ?? now
-        let preview = SchedulePreview(of: rules, cron: cron, from: start, count: count)
-        return Outcome(preview.report, status: preview.refused == nil ? .ok : .refused)
-    }
-
-    private func rules() throws -> ScheduleRules {
-        let expression = try CronExpression(parsing: cron)
-        let root = ProcessInfo.processInfo.environment["KEYTURN_ZONEINFO"] ?? ZoneDatabase.systemRoot
-        let zone = try ZoneDatabase(root: root).zone(named: tz)
-        var rules = ScheduleRules(cron: CronSchedule(expression, in: zone, gap: dstGap))
-        if !window.isEmpty {
-            rules.windows = try WindowUnion(try window.map { try WeeklyWindow(parsing: $0) }, in: zone)
-        }
-        rules.maxKeyAge = try maxKeyAge.map { try Duration(parsing: $0) }
-        return rules
+        let zone = try ZoneDatabase.configured().zone(named: tz)
+        let rules = try ScheduleRules(cron: cron, in: zone, gap: dstGap, windows: window, maxKeyAge: maxKeyAge)
+        let start = try from.map { try Timestamp(withOffset: $0) } ?? SystemClock().now()
+        let preview = SchedulePreview(of: rules, from: start, count: count)
+        return Outcome(
+            NextTimes(preview, cron, zone, from: start).report, status: preview.refusal == nil ? .ok : .refused)
     }
 }
 
-/// What is shown of a schedule.
-private struct SchedulePreview: Encodable {
+/// The next times of an expression, for people and programs.
+private struct NextTimes: Encodable {
     let cron: String
     let tz: String
     let tzVersion: String
     let from: String
     let explanation: [String]
-    let times: [ScheduledTime]
+    let times: [NextTime]
     let warnings: [String]
     /// Why a configuration with these rules would be refused; absent where it would not.
     let refused: String?
 
-    init(of rules: ScheduleRules, cron: String, from start: Timestamp, count: Int) {
-        let zone = rules.zone
-        let feasibility = Feasibility(of: rules, from: start)
+    init(_ preview: SchedulePreview, _ cron: String, _ zone: Zone, from start: Timestamp) {
         self.cron = cron
         tz = zone.name
         tzVersion = zone.databaseVersion
         from = zone.text(start)
-        explanation = rules.explanation
-        times = rules.times.occurrences(after: start).prefix(count).map { ScheduledTime($0, rules) }
-        warnings = feasibility.warnings(for: rules)
-        refused = feasibility.refusal(of: rules)?.message
+        explanation = preview.explanation
+        times = preview.times.map { NextTime($0, zone) }
+        warnings = preview.warnings
+        refused = preview.refusal
     }
 
     var report: Report {
@@ -117,7 +104,7 @@ private struct SchedulePreview: Encodable {
 }
 
 /// One time at which a schedule fires.
-private struct ScheduledTime: Encodable {
+private struct NextTime: Encodable {
     /// The nominal time with the zone's offset.
     let nominal: String
     /// The same instant in UTC.
@@ -130,14 +117,12 @@ private struct ScheduledTime: Encodable {
     /// What daylight saving does.
     let note: String?
 
-    init(_ occurrence: Occurrence, _ rules: ScheduleRules) {
-        let zone = rules.zone
-        let start = rules.start(ofNominal: occurrence.at, notBefore: occurrence.at)?.at
-        nominal = zone.text(occurrence.at)
-        utc = Zone.utc.text(occurrence.at).replacing("+00:00", with: "Z")
-        local = occurrence.local.description
-        starts = start.map(zone.text)
-        startsUTC = start.map { Zone.utc.text($0).replacing("+00:00", with: "Z") }
-        note = occurrence.remark(in: zone)
+    init(_ time: SchedulePreview.Time, _ zone: Zone) {
+        nominal = zone.text(time.occurrence.at)
+        utc = Zone.utc.text(time.occurrence.at).replacing("+00:00", with: "Z")
+        local = time.occurrence.local.description
+        starts = time.starts.map(zone.text)
+        startsUTC = time.starts.map { Zone.utc.text($0).replacing("+00:00", with: "Z") }
+        note = time.occurrence.remark(in: zone)
     }
 }
