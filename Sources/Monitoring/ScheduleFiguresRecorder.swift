@@ -1,6 +1,7 @@
 package import CoreMetrics
 package import KeyModel
 package import Scheduling
+internal import Synchronization
 
 /// The scheduler's figures as metrics.
 ///
@@ -13,8 +14,15 @@ package import Scheduling
 /// | `keyturn_schedule_skipped_total` | nominal times without a run, by `reason` |
 /// | `keyturn_scheduler_lease_epoch` | the epoch of the lease that this process holds; 0 for none |
 /// | `keyturn_scheduler_clock_steps_total` | how often the clock jumped |
-package struct ScheduleFiguresRecorder: SchedulerMetrics {
+package final class ScheduleFiguresRecorder: SchedulerMetrics {
     private let factory: any MetricsFactory
+    /// The gauges of schedules, which say nothing any more once another process holds the lease.
+    private let gauges = Mutex<[Gauge: Meter]>([:])
+
+    private struct Gauge: Hashable {
+        let label: String
+        let schedule: Name
+    }
 
     /// Makes a recorder.
     package init(factory: any MetricsFactory) { self.factory = factory }
@@ -36,9 +44,14 @@ package struct ScheduleFiguresRecorder: SchedulerMetrics {
         Counter(label: "keyturn_schedule_missed_total", dimensions: [name], factory: factory).increment(by: count)
     }
 
-    /// Sets the epoch of the lease.
+    /// Sets the epoch of the lease; without one, the figures of schedules are another process's to give.
     package func holds(epoch: Int64?) {
         Meter(label: "keyturn_scheduler_lease_epoch", factory: factory).set(epoch ?? 0)
+        guard epoch == nil else { return }
+        gauges.withLock { gauges in
+            for gauge in gauges.values { gauge.destroy() }
+            gauges = [:]
+        }
     }
 
     /// Counts a step of the clock.
@@ -47,6 +60,12 @@ package struct ScheduleFiguresRecorder: SchedulerMetrics {
     }
 
     private func set(_ label: String, _ schedule: Name, _ value: Double) {
-        Meter(label: label, dimensions: [("schedule", schedule.description)], factory: factory).set(value)
+        gauges.withLock { gauges in
+            let gauge = Gauge(label: label, schedule: schedule)
+            let meter =
+                gauges[gauge] ?? Meter(label: label, dimensions: [("schedule", schedule.description)], factory: factory)
+            gauges[gauge] = meter
+            meter.set(value)
+        }
     }
 }

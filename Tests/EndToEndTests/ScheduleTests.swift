@@ -15,9 +15,11 @@ extension EndToEnd {
         }
 
         /// A vault whose configuration declares schedules from the start, so that they are granted.
-        private func vault(_ schedules: String) async throws -> Vault {
+        private func vault(_ schedules: (_ recipient: String) -> String) async throws -> Vault {
             let vault = try Vault(rows: 20)
-            try vault.sandbox.write(configuration(schedules), to: "keyturn.lua")
+            _ = try await vault.sandbox.run("age-keygen", "-o", "id.txt").expecting()
+            let recipient = try await vault.sandbox.run("age-keygen", "-y", "id.txt").expecting().line
+            try vault.sandbox.write(configuration(schedules(recipient)), to: "keyturn.lua")
             _ = try await vault.sandbox.keyturn("init", "--config", "keyturn.lua").expecting()
             _ = try await vault.sandbox.keyturn("adopt", "secret.value", "--yes").expecting()
             return vault
@@ -37,7 +39,7 @@ extension EndToEnd {
         }
 
         @Test func aScheduleRotatesAndEverybodyCanSeeThatItDid() async throws {
-            let vault = try await vault(#"schedule "often" { keyring = "vault", every = "1m", tz = "UTC" }"#)
+            let vault = try await vault { _ in #"schedule "often" { keyring = "vault", every = "1m", tz = "UTC" }"# }
             let daemon = try await serve(vault, "--metrics", "127.0.0.1:0")
             try await wait("an occurrence succeeded") { try await !ended(vault, "often").isEmpty }
             let done = try #require(try await ended(vault, "often").first)
@@ -71,22 +73,33 @@ extension EndToEnd {
         }
 
         @Test func aTriggeredScheduleCallsItsFunctionUnderTheGrantAndAnOverdueKeyIsAProblem() async throws {
-            let vault = try await vault(
+            let vault = try await vault { recipient in
                 """
                 schedule "yearly" {
                   keyring = "vault", cron = "@yearly", tz = "UTC",
                   action = function(ctx) keyrings.verify(ctx.keyring); rotations.rotate(ctx.keyring) end,
                 }
                 schedule "checked" { action = "verify", keyring = "vault", cron = "@yearly", tz = "UTC" }
-                """)
+                backup {
+                  directory = "backups", recipient = "\(recipient)", identity = "id.txt",
+                  external_backup_retention = "none",
+                }
+                schedule "nightly" { action = "backup", cron = "@yearly", tz = "UTC" }
+                schedule "drilled" { action = "drill", cron = "@yearly", tz = "UTC" }
+                """
+            }
             let daemon = try await serve(vault)
-            for name in ["yearly", "checked"] {
+            for name in ["yearly", "checked", "nightly", "drilled"] {
                 try await wait("\(name) is recorded") {
                     try await vault.sandbox.keyturn("call", "schedules.trigger", name, "--yes").exitCode == 0
                 }
                 try await wait("\(name) succeeded") { try await !ended(vault, name, why: "manual").isEmpty }
             }
             try await vault.expectFinished("rotated by a function")
+            let backups = try await vault.sandbox.keyturn("call", "backups.list", "-o", "json").expecting()
+            #expect(backups.json.result.array.count == 1, "\(backups)")
+            let report = try await vault.sandbox.keyturn("call", "keyrings.report", "-o", "json").expecting()
+            #expect(report.json.result.array.first?.drill.string?.hasPrefix("passed") == true, "\(report)")
             let good = try await vault.sandbox.keyturn("status")
             #expect(good.exitCode == 0, "\(good)")
             try vault.sandbox.write(

@@ -56,6 +56,66 @@ struct RunnerTests {
         #expect(bench.actions.nominals.count == 4, "\(bench.actions.nominals)")
     }
 
+    private func yearly() throws -> ScheduleTerms {
+        let main = try Name("main")
+        return try declaration("yearly", cron: "0 0 1 1 *") { declaration in
+            declaration.action = .rotate
+            declaration.keyring = main
+            declaration.maxKeyAge = .seconds(30 * 86_400)
+        }
+    }
+
+    @Test func aCancelledRunForAKeyIsNotBegunAnew() async throws {
+        let bench = try await Bench(at: "2027-01-01T00:30:00Z")
+        let main = try Name("main")
+        bench.actions.state.withLock { state in
+            state.facts = [main: KeyFacts(madeAt: Timestamp(milliseconds: 0))]
+            state.outcomes = [.cancelled("run 1 was cancelled")]
+        }
+        let scheduler = bench.scheduler(try yearly())
+        try await bench.run(scheduler, until: "2027-01-03T00:00:00Z")
+        #expect(bench.actions.requests.count == 1)
+        let pause = try #require(try await bench.record("yearly").pause)
+        #expect(pause.reason == "run 1 was cancelled, and the key is due still; resume it when a run may start")
+        try await bench.control.write { session in
+            try session.resumeSchedule(Name("yearly"), at: Timestamp(withOffset: "2027-01-03T00:00:00Z"))
+        }
+        try await bench.run(scheduler, until: "2027-01-03T01:00:00Z")
+        #expect(bench.actions.requests.count == 2)
+    }
+
+    @Test func aKeyThatSomebodyElseHasJustMadeIsNotMadeAgain() async throws {
+        let start = "2027-01-01T00:30:00Z"
+        let main = try Name("main")
+        func bench() async throws -> (Bench, Scheduler) {
+            let bench = try await Bench(at: start)
+            let made = bench.clock.now().advanced(by: .seconds(15 - 28 * 86_400))
+            bench.actions.state.withLock { $0.facts = [main: KeyFacts(madeAt: made)] }
+            return (bench, bench.scheduler(try yearly()))
+        }
+        let (alone, first) = try await bench()
+        try await alone.run(first, until: "2027-01-04T00:00:00Z")
+        let due = try #require(try await alone.record("yearly").lastStartedAt)
+        let (shared, second) = try await bench()
+        try await shared.run(second, until: due.advanced(by: .seconds(-1)).description)
+        shared.actions.state.withLock { $0.facts = [main: KeyFacts(madeAt: due)] }
+        try await shared.run(second, until: due.advanced(by: .seconds(600)).description)
+        #expect(shared.actions.requests.isEmpty)
+    }
+
+    @Test func onlyTheLatestOccurrencesAreKept() async throws {
+        let bench = try await Bench(at: "2027-01-01T00:00:30Z")
+        let scheduler = try bench.scheduler(declaration("often", cron: "* * * * *"))
+        try await bench.run(scheduler, until: "2027-01-01T00:08:30Z")
+        try await bench.control.write { try $0.pruneOccurrences(of: Name("often"), keeping: 7, slack: 1) }
+        #expect(try await bench.occurrences("often").count == 8)
+        try await bench.control.write { try $0.pruneOccurrences(of: Name("often"), keeping: 5, slack: 1) }
+        #expect(try await bench.occurrences("often").count == 5)
+        #expect(try await bench.history().count == 20)
+        try await bench.run(scheduler, until: "2027-01-01T00:09:30Z")
+        #expect(bench.actions.requests.count == 9)
+    }
+
     @Test func whatAPersonHasJustPausedDoesNotStart() async throws {
         let bench = try await Bench(at: "2027-01-01T00:30:00Z")
         let scheduler = bench.scheduler(try declaration("hourly", cron: "0 * * * *"))
@@ -131,7 +191,7 @@ struct RunnerTests {
         for name in ["a", "b", "c"] {
             _ = await scheduler.step()
             let jobs = await scheduler.takeJobs()
-            #expect(jobs.map(\.request.id.schedule.description) == [name])
+            #expect(jobs.map(\.id.schedule.description) == [name])
             for job in jobs { await scheduler.perform(job) }
         }
         bench.actions.state.withLock { $0.occupant = "run 7" }

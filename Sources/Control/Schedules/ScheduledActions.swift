@@ -154,7 +154,7 @@ final class ScheduledActions: OccurrenceActions {
     /// The latest run that the occurrence has begun.
     private func ownRun(_ request: OccurrenceRequest) async throws -> RunRecord? {
         try await service.instance().context.control.read { session in
-            try session.runs().first { $0.id == request.run || $0.actor.hasPrefix(request.id.actor) }
+            try session.latestRun(ofActor: request.id.actor, or: request.run)
         }
     }
 

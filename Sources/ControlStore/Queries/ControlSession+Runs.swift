@@ -58,6 +58,15 @@ extension ControlSession {
         try storage.query(Self.runColumns + " ORDER BY id DESC LIMIT \(limit)").map(runRecord)
     }
 
+    /// The latest run that somebody began whose name begins so, or that has this number.
+    ///
+    /// - Throws: ``StorageError`` or ``ControlStoreError``.
+    package func latestRun(ofActor prefix: String, or id: Int64?) throws -> RunRecord? {
+        let rest: SQL =
+            " WHERE id = \(id) OR substr(actor, 1, \(prefix.count)) = \(prefix) ORDER BY id DESC LIMIT 1"
+        return try storage.query(Self.runColumns + rest).first.map(runRecord)
+    }
+
     /// The run of this number.
     ///
     /// - Throws: ``ControlStoreError`` with `callerNotFound`.

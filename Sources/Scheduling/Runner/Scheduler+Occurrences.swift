@@ -6,8 +6,7 @@ extension Scheduler {
     /// Carries out an action and records what became of it.
     ///
     /// Nothing is recorded when the lease is lost meanwhile: whoever holds it then goes on.
-    package func perform(_ job: Job) async {
-        let request = job.request
+    package func perform(_ request: OccurrenceRequest) async {
         guard lease?.epoch == request.epoch else { return }
         let (signal, continuation) = AsyncStream<Void>.makeStream()
         alive[request.id] = continuation
@@ -106,6 +105,12 @@ extension Scheduler {
             occurrence.finishedAt = now
             occurrence.message = message
             words = "cancelled: \(message)"
+            // The key asks for a run still; whoever cancelled this one would see another begin at once.
+            if machine.isKeyDue(request.id.schedule, at: now) {
+                pause = ScheduleRecord.Pause(
+                    at: now, actor: "scheduler",
+                    reason: "\(message), and the key is due still; resume it when a run may start")
+            }
         case .failed(let message):
             occurrence.message = message
             if let wait = entry.schedule.retry.wait(after: Int(occurrence.attempt), of: request.id) {
@@ -146,6 +151,7 @@ extension Scheduler {
             }
             try session.update(record)
             if let pause { try session.setPause(pause, of: record.name) }
+            if !occurrence.state.isOpen { try session.pruneOccurrences(of: record.name) }
             return record
         }
         machine.recorded(occurrence, isRunning: false)

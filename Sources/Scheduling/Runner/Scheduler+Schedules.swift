@@ -13,12 +13,15 @@ extension Scheduler {
         }
         zonesCheckedAt = uptime
         let opened = try openZones()
-        if let zones, zones.version == opened.version, schedules.count + faults.count == declarations.count { return }
+        // A zone can come back without another release.
+        let isTried = schedules.count + faults.count == declarations.count
+        if let zones, zones.version == opened.version, isTried, faults.isEmpty { return }
         if let zones, zones.version != opened.version {
             logger.notice(
                 "time zones changed", metadata: ["from": "\(zones.version)", "to": "\(opened.version)"])
         }
         zones = opened
+        let known = faults
         schedules = [:]
         faults = [:]
         for declaration in declarations {
@@ -26,6 +29,7 @@ extension Scheduler {
                 schedules[declaration.name] = try Schedule(declaration, zones: opened, instance: setting.instance)
             } catch {
                 faults[declaration.name] = error.message
+                guard known[declaration.name] != error.message else { continue }
                 logger.error(
                     "schedule disabled",
                     metadata: ["schedule": "\(declaration.name)", "reason": "\(error.message)"])

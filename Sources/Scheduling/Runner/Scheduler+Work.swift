@@ -8,22 +8,31 @@ extension Scheduler {
         if alertChanged { try await recordAlert() }
         guard objection == nil, !isLeaseStale else { return }
         try await dealWithRequests()
+        var hasLearned = false
         // Each round leaves less to do; the bound is for bugs of ours alone.
         for _ in 0..<1000 {
             let now = clock.now()
             let steps = machine.steps(at: now)
-            guard !steps.isEmpty, !isLeaseStale else { return }
+            guard !steps.isEmpty else { return }
             let starts = steps.contains {
                 if case .claim = $0 { true } else if case .perform = $0 { true } else { false }
             }
             let occupant = starts ? try await actions.occupant() : nil
             var isStuck = true
             for step in steps {
+                // Many functions together take longer than a lease lasts.
+                guard try await holdLease(), !mustReload else { return poke() }
                 switch step {
                 case .claim(let name, _, _) where occupant != nil:
                     machine.held(name, at: now)
                     // What works there may be making the very key that this one waits for.
                     factsLearnedAt = nil
+                case .claim(_, let run, _) where run.trigger != .time && !hasLearned:
+                    // Somebody else's run may have made the very key that this one would make.
+                    hasLearned = true
+                    factsLearnedAt = nil
+                    await learnFacts()
+                    isStuck = false
                 case .perform where occupant != nil: break
                 default:
                     try await perform(step, at: now)
@@ -106,6 +115,7 @@ extension Scheduler {
             row.finishedAt = now
             if try session.claim(row) { try session.addStep("skipped \(reason)", to: row.id, epoch: epoch) }
             try session.update(settled)
+            try session.pruneOccurrences(of: name)
         }
         reached(.skipped)
         metrics.skipped(name, count, reason: reason)
@@ -198,10 +208,9 @@ extension Scheduler {
         reached(.started)
         machine.recorded(begun, isRunning: true)
         jobs.append(
-            Job(
-                request: OccurrenceRequest(
-                    id: id, schedule: entry.schedule, attempt: begun.attempt, run: begun.run, epoch: epoch,
-                    reason: begun.reason, ignoresWindow: begun.ignoresWindow)))
+            OccurrenceRequest(
+                id: id, schedule: entry.schedule, attempt: begun.attempt, run: begun.run, epoch: epoch,
+                reason: begun.reason, ignoresWindow: begun.ignoresWindow))
         logger.info(
             "occurrence starts",
             metadata: [
@@ -223,9 +232,9 @@ extension Scheduler {
             logger.error(
                 "run could not be stopped yet; it goes on outside of its window",
                 metadata: ["schedule": "\(id.schedule)", "reason": "\(described(error))"])
-            machine.notStopped(id)
             throw error
         }
+        machine.asked(toStop: id)
     }
 
     private func evaluate(_ name: Name, _ facts: FunctionFacts) async throws {

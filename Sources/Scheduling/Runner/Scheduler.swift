@@ -1,5 +1,5 @@
 package import ControlStore
-package import KeyModel
+internal import KeyModel
 package import Logging
 
 /// Runs schedules: one process of those that share a database does, the others stand by.
@@ -36,12 +36,6 @@ package actor Scheduler {
         }
     }
 
-    /// An action to be carried out.
-    package struct Job: Sendable {
-        /// What it is about.
-        package let request: OccurrenceRequest
-    }
-
     let setting: Setting
     let control: ControlStore
     let actions: any OccurrenceActions
@@ -74,7 +68,7 @@ package actor Scheduler {
     /// The actions that are carried out here; to end the signal is to ask for their end.
     var alive: [OccurrenceRecord.ID: AsyncStream<Void>.Continuation] = [:]
     var mustReload = true
-    var jobs: [Job] = []
+    var jobs: [OccurrenceRequest] = []
     private let waker = Waker()
     private var isTaken = false
     private var waiting: [CheckedContinuation<Void, Never>] = []
@@ -158,7 +152,7 @@ package actor Scheduler {
     }
 
     /// The actions that ``step()`` wants carried out; whoever takes them must ``perform(_:)`` them.
-    package func takeJobs() -> [Job] {
+    package func takeJobs() -> [OccurrenceRequest] {
         defer { jobs = [] }
         return jobs
     }
@@ -168,11 +162,6 @@ package actor Scheduler {
 
     /// Why nothing is started now; nil where something may be.
     package var standstill: String? { objection }
-
-    /// What is recorded of schedules, as this process last read it, with why a declared one is not run.
-    package var view: (records: [Name: ScheduleRecord], schedules: [Name: Schedule], faults: [Name: String]) {
-        (machine.entries.mapValues(\.record), schedules, faults)
-    }
 
     /// Runs one at a time what reads or changes what is recorded, since an actor lets others in wherever it waits.
     func exclusively<Value: Sendable>(_ body: () async throws -> Value) async rethrows -> Value {

@@ -153,6 +153,17 @@ package struct SchedulerMachine: Sendable {
     /// Whether an occurrence of a schedule is not over.
     package func hasOpen(_ name: Name) -> Bool { openRecords.keys.contains { $0.schedule == name } }
 
+    /// Whether a key asks for a run of a schedule, whatever stands in its way.
+    package func isKeyDue(_ name: Name, at now: Timestamp) -> Bool {
+        guard let entry = entries[name] else { return false }
+        var facts = facts(of: entry, isBusy: false)
+        facts.hasOpenRun = false
+        switch rules(of: entry).decide(at: now, facts) {
+        case .start(let run), .hold(let run, _): return run.trigger != .time
+        case .wait, .skip: return false
+        }
+    }
+
     /// What to do now; to be asked again when that is done.
     package mutating func steps(at now: Timestamp) -> [Step] {
         var steps: [Step] = []
@@ -163,7 +174,6 @@ package struct SchedulerMachine: Sendable {
             let isHeldUp = parked != nil && parked != occurrence.id
             guard let step = step(for: occurrence, at: now, isBusy: isBusy || isHeldUp) else { continue }
             if case .perform = step { isBusy = true }
-            if case .checkpoint = step { checkpointed.insert(occurrence.id) }
             steps.append(step)
         }
         let asked = steps.count
@@ -192,8 +202,8 @@ package struct SchedulerMachine: Sendable {
         return earliest
     }
 
-    /// Takes note that a run could not be asked to stop, so that it is asked again.
-    package mutating func notStopped(_ id: OccurrenceRecord.ID) { checkpointed.remove(id) }
+    /// Takes note that an action was asked to stop at the end of its window.
+    package mutating func asked(toStop id: OccurrenceRecord.ID) { checkpointed.insert(id) }
 
     /// Takes note that a claim could not be made, since something else works on the database.
     package mutating func held(_ name: Name, at now: Timestamp) {
