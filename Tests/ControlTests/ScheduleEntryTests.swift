@@ -3,6 +3,7 @@ import ControlStore
 import Frames
 import KeyModel
 import Scheduling
+import Scripting
 import Testing
 
 /// `schedules.…` and `keyrings.report`, each called through the table as consoles and commands do.
@@ -95,6 +96,11 @@ struct ScheduleEntryTests {
         let played = try await session.call(
             "schedules.simulate", named: ["from": "2027-01-01T00:00:00Z", "to": "2028-01-01T00:00:00Z"])
         let starts = played.value["starts"]?.list ?? []
+        let byNominal = Dictionary(starts.map { ($0["nominal"]?.text, $0) }, uniquingKeysWith: { first, _ in first })
+        let common = times.compactMap { time in byNominal[time["nominal"]?.text].map { (time, $0) } }
+        #expect(!common.isEmpty, "\(times) \(starts)")
+        #expect(common.allSatisfy { $0["starts"]?.text == $1["at"]?.text }, "\(times) \(starts)")
+        #expect(times.contains { $0["reason"] == "key_age" }, "\(times)")
         #expect(starts.count >= 4 && starts.allSatisfy { $0["at"]?.text?.contains("T01:00:00") == true }, "\(starts)")
         let refused = try await session.call(
             "schedules.preview",
@@ -106,6 +112,34 @@ struct ScheduleEntryTests {
         await service.stop()
     }
 
+    @Test func aRequestIsSeenUntilItIsDealtWithAndWhoLostTheLeaseChangesNothing() async throws {
+        let (_, service, session) = try await bench(try declared("weekly", ["cron": .text("@weekly")]))
+        try await working(service) {
+            let isAsked = try await eventually {
+                await controlError { try await session.call("schedules.trigger", "weekly") } == nil
+            }
+            let isDone = try await eventually {
+                let shown = try await session.call("schedules.show", "weekly").value
+                return shown["occurrences"]?.list.first?["state"] == "succeeded"
+            }
+            #expect(isAsked && isDone)
+        }
+        let asked = try await session.call("schedules.trigger", "weekly")
+        #expect(asked.value["worked"] == .bool(false), "\(asked)")
+        let requests = try await session.call("schedules.show", "weekly").value["requests"]?.list ?? []
+        #expect(requests.count == 2 && requests.first?["outcome"]?.text == nil, "\(requests)")
+        #expect(requests.last?["outcome"]?.text?.hasPrefix("claimed ") == true, "\(requests)")
+        let before = try await session.call("runs.list").value.list.count
+        let stale = try await service.grantedHost(
+            .schedule, name: "schedule weekly", client: ScriptedClient(), scope: CallScope(),
+            fence: { try $0.checkSchedulerLease(epoch: 0) })
+        await #expect(throws: (any Error).self) {
+            _ = try await stale.call("rotations.rotate", [["keyring": "main", "wait": "none"]])
+        }
+        #expect(try await session.call("runs.list").value.list.count == before)
+        await service.stop()
+    }
+
     @Test(arguments: [
         ("schedules.show", ["nobody"], "callerNotFound"), ("schedules.show", ["quarterli"], "callerNotFound"),
         ("schedules.explain", [], "callerUsage"), ("schedules.preview", ["quarterly", "0"], "callerUsage"),
@@ -114,6 +148,7 @@ struct ScheduleEntryTests {
         ("schedules.resume", ["nobody", "why"], "callerNotFound"), ("schedules.trigger", ["nobody"], "callerNotFound"),
         ("schedules.trigger", ["no such name"], "callerNameMalformed"), ("schedules.simulate", [], "callerUsage"),
         ("schedules.simulate", ["2028-01-01T00:00:00Z", "2027-01-01T00:00:00Z"], "callerUsage"),
+        ("schedules.simulate", ["1970-01-01T00:00:00Z", "2170-01-01T00:00:00Z"], "callerUsage"),
         ("schedules.backfill", ["quarterly", "yesterday", "today"], "callerTimeMalformed"),
     ])
     func whatCannotBeDoneSaysWhy(name: String, words: [String], code: String) async throws {

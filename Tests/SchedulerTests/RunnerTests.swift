@@ -116,6 +116,17 @@ struct RunnerTests {
         #expect(bench.actions.requests.count == 9)
     }
 
+    @Test func whoStopsInGoodOrderGivesTheLeaseBack() async throws {
+        let bench = try await Bench(at: "2027-01-01T00:30:00Z")
+        let scheduler = bench.scheduler(try declaration("daily", cron: "0 3 * * *"))
+        let work = Task { try await scheduler.run() }
+        while try await bench.control.read({ try $0.schedulerLease() }) == nil { await Task.yield() }
+        work.cancel()
+        try await work.value
+        let (lease, now) = try await bench.control.read { (try $0.schedulerLease(), try $0.currentTime()) }
+        #expect(try #require(lease).expiresAt <= now)
+    }
+
     @Test func whatAPersonHasJustPausedDoesNotStart() async throws {
         let bench = try await Bench(at: "2027-01-01T00:30:00Z")
         let scheduler = bench.scheduler(try declaration("hourly", cron: "0 * * * *"))

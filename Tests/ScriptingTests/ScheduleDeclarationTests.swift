@@ -12,11 +12,37 @@ struct ScheduleDeclarationTests {
             database "sqlite:a.db" keyring "main"
             schedule "a" { keyring = "main", tz = "UTC", cron = "0 3 1 */3 *", window = "Sat 01:00-05:00", max_key_age = "5d" }
             """
-        let error = try #require(try await loadError(text))
+        // What calendars forbid today may be allowed tomorrow: only whoever takes it up is refused.
+        let configuration = try await load(text)
+        let error = try #require(throws: ScriptingError.self) { try configuration.refuseUnfitSchedules() }
         #expect(error.code == .callerConfigurationInvalid)
         #expect(
             error.message.hasPrefix("keyturn.lua:2: schedule \"a\": no window ever falls within max_key_age 5d: of "))
         #expect(error.message.hasSuffix("the shortest is 7d"), "\(error.message)")
+    }
+
+    @Test(arguments: [
+        (#"keyring = "main", tz = "Mars/Olympus", cron = "@daily""#, "there is no time zone \"Mars/Olympus\""),
+        (#"tz = "UTC", cron = "@daily", action = "drill""#, "it makes or tries backups, and none are declared"),
+    ])
+    func whatOnlySurroundingsForbidDoesNotKeepTheRestFromWorking(words: String, reason: String) async throws {
+        let configuration = try await load(
+            "database \"sqlite:a.db\" keyring \"main\"\nschedule \"a\" { \(words) }")
+        #expect(configuration.schedules.count == 1)
+        let error = try #require(throws: ScriptingError.self) { try configuration.refuseUnfitSchedules() }
+        #expect(error.message.contains(reason), "\(error)")
+    }
+
+    @Test func whoeverTakesAConfigurationUpIsWarnedWithNumbers() async throws {
+        let configuration = try await load(
+            """
+            database "sqlite:a.db" keyring "main"
+            schedule "a" {
+              keyring = "main", tz = "UTC", cron = "0 3 1 */3 *", window = "Sat 01:00-05:00", max_key_age = "90d",
+            }
+            """)
+        let warnings = configuration.scheduleWarnings(from: try Timestamp(withOffset: "2027-01-01T00:00:00Z"))
+        #expect(warnings.contains { $0.contains("gaps between nominal times exceed max_key_age 90d") }, "\(warnings)")
     }
 
     @Test func everyWordIsRead() throws {

@@ -2,6 +2,7 @@ package import ControlStore
 internal import Frames
 internal import KeyModel
 internal import Rotation
+internal import Scripting
 
 extension API {
     /// The file that declares everything, and its grant: `configuration.…`.
@@ -62,6 +63,7 @@ extension API {
                 .callerNotFound, "the configuration names another database than the one that is open",
                 hint: "Stop Keyturn, then start it with the new one; an instance belongs to one database.")
         }
+        try configuration.refuseUnfitSchedules()
         let calls = call.service.api.grantable(by: configuration)
         let what = calls.isEmpty ? "calls nothing that changes anything" : "may call \(calls.joined(separator: ", "))"
         var proposal = Proposal(

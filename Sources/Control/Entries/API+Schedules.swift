@@ -137,15 +137,19 @@ extension API {
             let summary: ScheduleSummary
             let explanation: [String]
             let occurrences: [OccurrenceSummary]
+            let requests: [RequestSummary]
         }
         let name = try call.arguments.name("name")
         let entry = try await ScheduleBoard(call).entry(name)
-        let latest = try await call.instance.context.control.read { try $0.occurrences(of: name, limit: 20) }
+        let (latest, requests) = try await call.instance.context.control.read { session in
+            (try session.occurrences(of: name, limit: 20), try session.scheduleRequests(of: name, limit: 5))
+        }
         let (summary, occurrences) = (ScheduleSummary(entry), latest.map(OccurrenceSummary.init))
         let paused = summary.pausedReason.map { "\($0) (by \(summary.pausedBy ?? "?"))" }
         return try Answer(
             encoding: Detail(
-                summary: summary, explanation: entry.schedule?.rules.explanation ?? [], occurrences: occurrences),
+                summary: summary, explanation: entry.schedule?.rules.explanation ?? [], occurrences: occurrences,
+                requests: requests.map(RequestSummary.init)),
             [
                 .fields([
                     "schedule": summary.name, "state": summary.state, "waits for": summary.waitsFor ?? "nobody",
@@ -154,7 +158,10 @@ extension API {
                     "missed": String(summary.missed),
                 ]), .lines(entry.schedule?.rules.explanation ?? []),
                 .table("latest", OccurrenceSummary.headers, rows: occurrences.map(\.row)),
-            ] + (summary.problems.isEmpty ? [] : [.lines(summary.problems.map { "problem: \($0)" })]),
+            ]
+                + (requests.isEmpty
+                    ? [] : [.table("asked for", RequestSummary.headers, rows: requests.map { RequestSummary($0).row })])
+                + (summary.problems.isEmpty ? [] : [.lines(summary.problems.map { "problem: \($0)" })]),
             isGood: summary.problems.isEmpty)
     }
 
@@ -172,8 +179,13 @@ extension API {
             if schedule.function != nil {
                 given = try await ScheduleForecast(call, schedule, entry).times(from: from, count: count)
             }
-            return try SchedulePreview(of: schedule.rules, from: from, count: count, given: given).answer(
-                name.description, schedule.rules.zone, from: from, showsTimes: showsTimes)
+            var preview = SchedulePreview(of: schedule.rules, from: from, count: count, given: given)
+            if given == nil, schedule.action == .rotate, let last = preview.times.compactMap(\.starts).max() {
+                let facts = try await call.instance.context.control.read { try $0.keyFacts() }
+                let end = last.advanced(by: .milliseconds(1))
+                preview = preview.following(ScheduleSimulation(of: [schedule], from: from, to: end, facts: facts))
+            }
+            return try preview.answer(name.description, schedule.rules.zone, from: from, showsTimes: showsTimes)
         }
         guard let cron = call.arguments.text("cron"), let tz = call.arguments.text("tz") else {
             throw ControlError(
@@ -230,18 +242,27 @@ extension API {
         let name = try call.arguments.name("name")
         let range = kind == .backfill ? try range(call.arguments) : nil
         let (actor, alongside, ignores) = (call.actor, call.alongside, call.arguments.truth("ignore_window"))
-        let number = try await call.instance.context.control.write { session in
+        let (number, isWorked) = try await call.instance.context.control.write { session in
             _ = try session.schedule(name)
+            let now = try session.currentTime()
+            guard try !session.openOccurrences().contains(where: { $0.id.schedule == name }) else {
+                throw ControlError(
+                    .callerBusy, "a run of schedule \(quoted(name.description)) is open",
+                    hint: "schedules.show(\(quoted(name.description))) tells how it is doing.")
+            }
             let request = ScheduleRequest(
-                schedule: name, kind: kind, at: try session.currentTime(), actor: actor, ignoresWindow: ignores,
+                schedule: name, kind: kind, at: now, actor: actor, ignoresWindow: ignores,
                 range: range)
             let number = try session.insert(request)
             try alongside(session)
-            return number
+            return (number, try session.schedulerLease().map { $0.expiresAt > now } ?? false)
         }
+        let lines =
+            ["asked; schedules.show(\(quoted(name.description))) tells what becomes of it"]
+            + (isWorked ? [] : ["nobody works the schedules now: it waits for \"keyturn serve\""])
         return Answer(
-            ["request": .integer(number), "name": .string(name.description)],
-            [.lines(["asked; schedules.show(\"\(name)\") tells what becomes of it"])])
+            ["request": .integer(number), "name": .string(name.description), "worked": .bool(isWorked)], [.lines(lines)]
+        )
     }
 
     private static func acceptClock(_ call: Invocation) async throws -> Answer {
@@ -267,6 +288,9 @@ extension API {
         let from = try Timestamp(withOffset: try arguments.required("from"))
         let to = try Timestamp(withOffset: try arguments.required("to"))
         guard from <= to else { throw ControlError(.callerUsage, "\"from\" is later than \"to\"") }
+        guard to.since(from) <= .seconds(100 * 366 * 86_400) else {
+            throw ControlError(.callerUsage, "\"from\" and \"to\" lie more than a hundred years apart")
+        }
         return from...to
     }
 }

@@ -91,6 +91,32 @@ struct OccurrenceSummary: Encodable {
     static let headers = ["nominal", "why", "state", "attempt", "run", "started", "finished", "remark"]
 }
 
+/// What somebody asked of a schedule, and what became of it, for programs.
+struct RequestSummary: Encodable {
+    let request: Int64
+    let at: String
+    let kind: String
+    let by: String
+    let ignoresWindow: Bool
+    /// What became of it; nil while nobody has dealt with it.
+    let outcome: String?
+
+    static let headers = ["request", "at", "what", "by", "outcome"]
+
+    init(_ asked: (request: ScheduleRequest, outcome: String?)) {
+        request = asked.request.number
+        at = asked.request.at.description
+        kind = asked.request.kind.rawValue
+        by = asked.request.actor
+        ignoresWindow = asked.request.ignoresWindow
+        outcome = asked.outcome
+    }
+
+    var row: [String] {
+        [String(request), at, ignoresWindow ? "\(kind), ignoring windows" : kind, by, outcome ?? "waits"]
+    }
+}
+
 extension SchedulePreview {
     private struct Record: Encodable {
         let name: String?
@@ -111,6 +137,7 @@ extension SchedulePreview {
         let opens: String?
         let starts: String?
         let startsUTC: String?
+        let reason: String?
         let note: String?
     }
 
@@ -121,7 +148,7 @@ extension SchedulePreview {
                 nominal: zone.text(time.occurrence.at), utc: time.occurrence.at.description,
                 local: time.occurrence.local.description, opens: time.opens.map(zone.text),
                 starts: time.starts.map(zone.text), startsUTC: time.starts?.description,
-                note: time.occurrence.remark(in: zone))
+                reason: time.reason, note: time.occurrence.remark(in: zone))
         }
         let record = Record(
             name: name, tz: zone.name, tzVersion: zone.databaseVersion, from: zone.text(from), explanation: explanation,
@@ -130,11 +157,11 @@ extension SchedulePreview {
         if showsTimes {
             blocks.append(
                 .table(
-                    nil, ["nominal", "utc", "window opens", "starts", "starts, utc", "clock"],
+                    nil, ["nominal", "utc", "window opens", "starts", "starts, utc", "why", "clock"],
                     rows: rows.map {
                         [
                             $0.nominal, $0.utc, $0.opens ?? "never", $0.starts ?? "never", $0.startsUTC ?? "",
-                            $0.note ?? "",
+                            $0.reason ?? "time", $0.note ?? "",
                         ]
                     }))
         } else if !clockNotes.isEmpty {

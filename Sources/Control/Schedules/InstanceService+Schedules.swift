@@ -34,16 +34,17 @@ extension InstanceService {
         return scheduler
     }
 
-    /// What whoever wrote a configuration should know of the functions of its schedules, which are tried.
+    /// What whoever wrote a configuration should know of its schedules, whose functions are tried.
     func warnings(about configuration: Configuration) async -> [String] {
+        let known = configuration.scheduleWarnings(from: SystemClock().now())
         guard configuration.schedules.contains(where: { !$0.functions.isDisjoint(with: [.when, .next]) }) else {
-            return []
+            return known
         }
         do {
             let trial = FunctionTrial(try await source.script(of: configuration))
             let zones = try ZoneDatabase.configured()
             let now = SystemClock().now()
-            var warnings: [String] = []
+            var warnings = known
             for declaration in configuration.schedules {
                 let schedule = try Schedule(ScheduleTerms(declaration), zones: zones, instance: "")
                 let facts = FunctionFacts(
@@ -57,7 +58,7 @@ extension InstanceService {
             }
             return warnings
         } catch {
-            return ["the functions of schedules cannot be tried: \(Self.reason(of: error))"]
+            return known + ["the functions of schedules cannot be tried: \(Self.reason(of: error))"]
         }
     }
 }

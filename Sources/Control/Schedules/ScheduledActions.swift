@@ -172,7 +172,8 @@ final class ScheduledActions: OccurrenceActions {
         let configuration = try await service.configuration()
         let script = try await service.source.script(of: configuration)
         let host = try await service.grantedHost(
-            .schedule, name: request.id.actor, client: ScheduleClient(request, service.logger), scope: scope)
+            .schedule, name: request.id.actor, client: ScheduleClient(request, service.logger), scope: scope,
+            fence: request.fence)
         return try await withTaskCancellationHandler {
             do {
                 _ = try await script.callAction(
@@ -191,7 +192,8 @@ final class ScheduledActions: OccurrenceActions {
     ) async throws -> Answer {
         let scope = CallScope()
         let dispatch = try await service.grantedDispatch(
-            .schedule, name: request.id.actor, client: ScheduleClient(request, service.logger), scope: scope)
+            .schedule, name: request.id.actor, client: ScheduleClient(request, service.logger), scope: scope,
+            fence: request.fence)
         return try await withTaskCancellationHandler {
             do {
                 return try await dispatch.perform(Call(name, named: arguments, confirmation: .given))
@@ -227,6 +229,11 @@ private struct ScheduleClient: ControlClient {
 }
 
 extension OccurrenceRequest {
+    /// Keeps whoever has lost the schedules' lease from doing what another process does by now.
+    fileprivate var fence: @Sendable (ControlSession) throws -> Void {
+        { [epoch] session in try session.checkSchedulerLease(epoch: epoch) }
+    }
+
     /// What a function gets.
     fileprivate var frame: FrameValue {
         var facts: [String: FrameValue] = [

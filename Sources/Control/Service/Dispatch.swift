@@ -15,11 +15,12 @@ struct Dispatch: Sendable {
     private let scope: CallScope
     /// What the caller may call, where a grant holds it to that; nil for people.
     private let grant: Set<String>?
+    private let fence: @Sendable (ControlSession) throws -> Void
 
     init(
         _ service: InstanceService, _ peer: Peer, _ hello: SessionHello, _ client: any ControlClient,
         _ scope: CallScope,
-        grant: Set<String>? = nil
+        grant: Set<String>? = nil, fence: @escaping @Sendable (ControlSession) throws -> Void = { _ in }
     ) {
         self.service = service
         self.peer = peer
@@ -27,6 +28,7 @@ struct Dispatch: Sendable {
         self.client = client
         self.scope = scope
         self.grant = grant
+        self.fence = fence
     }
 
     /// Whether a person can be asked.
@@ -47,7 +49,7 @@ struct Dispatch: Sendable {
         if entry.takesConfiguration, role == .serverAdmin { try await service.takeUp(configuration, for: peer) }
         let invocation = Invocation(
             entry: entry, arguments: arguments, peer: peer, role: role, instance: instance, service: service,
-            client: client, scope: scope, descriptors: descriptors)
+            client: client, scope: scope, descriptors: descriptors, fence: fence)
         guard entry.isMutating else {
             return try await checkingRole(invocation) { try await entry.handler(invocation) }
         }

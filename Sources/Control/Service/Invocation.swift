@@ -27,6 +27,8 @@ package struct Invocation: Sendable {
     package var proposal: Proposal?
     /// The outcome that is to be recorded with the effect; nil for calls that change nothing.
     package var outcome: AuditOutcome?
+    /// Throws, inside the transaction of the effect, where whoever calls may not act any more.
+    var fence: @Sendable (ControlSession) throws -> Void = { _ in }
 
     /// Who acts, for the records: `alice (uid 1000)`.
     package var actor: String { peer.description }
@@ -36,9 +38,12 @@ package struct Invocation: Sendable {
     /// - Throws: As ``Instance/engine(for:)``.
     package func engine() async throws -> RotationEngine { try await instance.engine(for: actor) }
 
-    /// What records the call's outcome inside the transaction of its effect.
+    /// What records the call's outcome inside the transaction of its effect, unless the caller is fenced off.
     package var alongside: @Sendable (ControlSession) throws -> Void {
-        { [outcome] session in try outcome?.record(in: session) }
+        { [outcome, fence] session in
+            try fence(session)
+            try outcome?.record(in: session)
+        }
     }
 
     /// Refuses a file that the caller handed over where nothing may be written to its place.

@@ -121,7 +121,13 @@ struct ScheduleBoard {
                 "schedule \"\(schedule.name)\" needs an operator: \(occurrence.message ?? "its run was given up")")
         }
         if let alert = record?.alert { problems.append("schedule \"\(schedule.name)\": \(alert)") }
-        let next = present.pause == nil ? machine.entries[schedule.name]?.nextStart : nil
+        var next = present.pause == nil ? machine.entries[schedule.name]?.nextStart : nil
+        // What is claimed already starts before anything that comes.
+        if let waiting = open.first(where: { [.claimed, .paused, .retrying].contains($0.state) }) {
+            let due = max(now, waiting.nextAttemptAt ?? now)
+            let windows = waiting.ignoresWindow ? nil : schedule.rules.windows
+            next = windows.map { $0.start(ofWorkDueAt: due) } ?? due
+        }
         return Entry(
             name: schedule.name, schedule: schedule, fault: nil, record: record, open: open, next: next,
             problems: problems)

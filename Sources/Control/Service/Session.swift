@@ -1,4 +1,4 @@
-internal import ControlStore
+package import ControlStore
 internal import Foundation
 internal import Frames
 internal import KeyModel
@@ -82,24 +82,27 @@ extension InstanceService {
     ///   - name: Which one, for the audit log: `before hook of run 7`.
     ///   - client: Gets its output and its progress.
     ///   - scope: Ends its calls.
+    ///   - fence: Throws, inside the transaction of an effect, where its caller may not act any more.
     /// - Returns: The host.
     /// - Throws: What stands in the way of opening the instance.
     package func grantedHost(
-        _ way: Peer.Way, name: String, client: any ControlClient, scope: CallScope
+        _ way: Peer.Way, name: String, client: any ControlClient, scope: CallScope,
+        fence: @escaping @Sendable (ControlSession) throws -> Void = { _ in }
     ) async throws -> any ScriptHost {
-        let dispatch = try await grantedDispatch(way, name: name, client: client, scope: scope)
+        let dispatch = try await grantedDispatch(way, name: name, client: client, scope: scope, fence: fence)
         return SessionHost(dispatch: dispatch, confirmation: .given, client: client, seen: SeenAnswers())
     }
 
     /// What takes single calls of a hook or a schedule, under the same grant.
     func grantedDispatch(
-        _ way: Peer.Way, name: String, client: any ControlClient, scope: CallScope
+        _ way: Peer.Way, name: String, client: any ControlClient, scope: CallScope,
+        fence: @escaping @Sendable (ControlSession) throws -> Void = { _ in }
     ) async throws -> Dispatch {
         let instance = try await self.instance()
         let grant = try await instance.context.control.read { try $0.grant(of: instance.configuration.hash) }
         let peer = Peer(uid: geteuid(), gid: getegid(), pid: getpid(), user: name, groups: [], way: way)
         let hello = SessionHello(way: way, isInteractive: false)
-        return Dispatch(self, peer, hello, client, scope, grant: Set(grant?.calls ?? []))
+        return Dispatch(self, peer, hello, client, scope, grant: Set(grant?.calls ?? []), fence: fence)
     }
 }
 

@@ -156,26 +156,19 @@ extension ControlSession {
     ///
     /// - Throws: ``StorageError`` or ``ControlStoreError``.
     package func openScheduleRequests() throws -> [ScheduleRequest] {
-        let rows = try storage.query(
-            """
-            SELECT number, schedule, kind, at, actor, ignores_window, range_start, range_end
-            FROM \(control: "schedule_requests") WHERE handled_at IS NULL ORDER BY number LIMIT 1000
-            """
-        )
-        return try rows.map { row in
-            guard let kind = ScheduleRequest.Kind(rawValue: try row.text(2)) else {
-                throw ControlStoreError(
-                    .storeRecordDamaged, "a request for a schedule is of the kind \(quoted(try row.text(2)))")
-            }
-            let start = try row.optional(6, SQLRow.timestamp)
-            let end = try row.optional(7, SQLRow.timestamp)
-            let range = start.flatMap { start in end.flatMap { start <= $0 ? start...$0 : nil } }
-            var request = ScheduleRequest(
-                schedule: try Name(row.text(1)), kind: kind, at: try row.timestamp(3), actor: try row.text(4),
-                ignoresWindow: try row.integer(5) == 1, range: range)
-            request.number = try row.integer(0)
-            return request
-        }
+        try storage.query(Self.requestColumns + " WHERE handled_at IS NULL ORDER BY number LIMIT 1000")
+            .map { try scheduleRequest($0) }
+    }
+
+    /// The latest requests for a schedule, newest first, with what became of each; nil while nobody has dealt with it.
+    ///
+    /// - Throws: ``StorageError`` or ``ControlStoreError``.
+    package func scheduleRequests(
+        of schedule: Name, limit: Int
+    ) throws -> [(request: ScheduleRequest, outcome: String?)] {
+        let rest: SQL = " WHERE schedule = \(schedule.description) ORDER BY number DESC LIMIT \(limit)"
+        return try storage.query(Self.requestColumns + rest)
+            .map { (try scheduleRequest($0), try $0.optional(8, SQLRow.text)) }
     }
 
     /// What became of a request; nil while nobody has dealt with it.
@@ -197,6 +190,27 @@ extension ControlSession {
             WHERE number = \(number)
             """
         )
+    }
+
+    private static let requestColumns: SQL =
+        """
+        SELECT number, schedule, kind, at, actor, ignores_window, range_start, range_end, outcome
+        FROM \(control: "schedule_requests")
+        """
+
+    private func scheduleRequest(_ row: SQLRow) throws -> ScheduleRequest {
+        guard let kind = ScheduleRequest.Kind(rawValue: try row.text(2)) else {
+            throw ControlStoreError(
+                .storeRecordDamaged, "a request for a schedule is of the kind \(quoted(try row.text(2)))")
+        }
+        let start = try row.optional(6, SQLRow.timestamp)
+        let end = try row.optional(7, SQLRow.timestamp)
+        let range = start.flatMap { start in end.flatMap { start <= $0 ? start...$0 : nil } }
+        var request = ScheduleRequest(
+            schedule: try Name(row.text(1)), kind: kind, at: try row.timestamp(3), actor: try row.text(4),
+            ignoresWindow: try row.integer(5) == 1, range: range)
+        request.number = try row.integer(0)
+        return request
     }
 
     private static let occurrenceColumns: SQL =

@@ -187,7 +187,8 @@ package actor Scheduler {
         guard let lease else { return }
         self.lease = nil
         do {
-            try await control.write { try $0.releaseSchedulerLease(lease) }
+            // Whoever asked for the end has cancelled this task, not the way out.
+            try await Task { [control] in try await control.write { try $0.releaseSchedulerLease(lease) } }.value
         } catch {
             logger.notice("lease not given back; it ends by itself", metadata: ["reason": "\(described(error))"])
         }

@@ -10,11 +10,13 @@ package struct SchedulePreview: Hashable, Sendable {
         /// When the window opens in which it starts: the nominal time itself where it lies in one, nil where none opens.
         package let opens: Timestamp?
         /// When it starts, after its delay.
-        package let starts: Timestamp?
+        package fileprivate(set) var starts: Timestamp?
+        /// Why it starts then, where that is not because its time came: `key_age`, `key_seals`.
+        package fileprivate(set) var reason: String?
     }
 
     /// The next times.
-    package let times: [Time]
+    package private(set) var times: [Time]
     /// The schedule in words.
     package let explanation: [String]
     /// What whoever wrote it should know, with numbers.
@@ -57,6 +59,20 @@ package struct SchedulePreview: Hashable, Sendable {
     }
 }
 
+extension SchedulePreview {
+    /// The same with the starts of a simulation, in which a key can ask for a run before its nominal time comes.
+    package func following(_ simulation: ScheduleSimulation) -> SchedulePreview {
+        var preview = self
+        for index in preview.times.indices {
+            let nominal = preview.times[index].occurrence.at
+            guard let start = simulation.starts.first(where: { $0.nominal == nominal }) else { continue }
+            preview.times[index].starts = start.at
+            preview.times[index].reason = start.reason == PlannedRun.Trigger.time.rawValue ? nil : start.reason
+        }
+        return preview
+    }
+}
+
 /// Plays schedules through, as if every run succeeded after a given time; pure.
 package struct ScheduleSimulation: Sendable {
     /// A run that would start.
@@ -84,7 +100,7 @@ package struct ScheduleSimulation: Sendable {
 
     /// No more runs are looked at.
     package static let mostStarts = 1000
-    private static let mostRounds = 200_000
+    private static let mostRounds = 20_000
 
     /// Plays schedules through; those whose times a function gives start for the age of their key alone.
     ///

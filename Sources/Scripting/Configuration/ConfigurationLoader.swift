@@ -54,7 +54,7 @@ package struct ConfigurationLoader: Sendable {
         var builder = ConfigurationBuilder(file: source.name, folder: source.folder, cores: cores)
         var configuration = try builder.configuration(
             of: declarations, path: source.path, hash: Self.hash(of: source, library))
-        try ScheduleTrial(configuration.schedules).refuseUnfit()
+        try ScheduleTrial(configuration).refuseMalformed()
         configuration.mentions = library.texts.reduce(into: MentionedNames(in: source.bytes).names) {
             $0.formUnion(MentionedNames(in: $1.bytes).names)
         }

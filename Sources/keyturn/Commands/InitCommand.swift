@@ -4,6 +4,8 @@ internal import Foundation
 internal import KeyModel
 internal import PluginKit
 internal import Rotation
+internal import Scheduling
+internal import Scripting
 
 /// Implements `keyturn init`.
 struct InitCommand: InstanceCommand {
@@ -60,6 +62,7 @@ struct InitCommand: InstanceCommand {
                     directory: directory, configurationFile: file, namespace: namespace, allowsReturn: allowReturn
                 ).make()
             }
+        let warnings = try await Parts().load(file).scheduleWarnings(from: SystemClock().now())
         let made = Made(
             instance: record.id, directory: directory.path, configuration: file, namespace: record.namespace,
             rootKey: directory.rootKey
@@ -80,6 +83,7 @@ struct InitCommand: InstanceCommand {
                                 "Without root.key nothing opens any more, backups included. Export a copy and keep it elsewhere:",
                                 "  keyturn root export --passphrase --to root.key.age --instance \(directory.path)",
                             ]),
+                    .lines(warnings.map { "warning: \($0)" }),
                 ]
             )
         )

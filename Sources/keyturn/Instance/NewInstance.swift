@@ -6,6 +6,7 @@ internal import PluginKit
 internal import ProviderHost
 internal import Providers
 internal import Rotation
+internal import Scripting
 internal import Storage
 
 /// Makes an instance: its directory first, the database's records last, so that a crash in between is taken up again.
@@ -19,6 +20,7 @@ struct NewInstance {
     func make() async throws -> InstanceRecord {
         let parts = try Parts()
         let configuration = try await parts.load(configurationFile)
+        try configuration.refuseUnfitSchedules()
         let store = try await Parts.connect(configuration.database)
         let control = ControlStore(engine: store)
         try await RotationEngine.check(configuration, on: store)
