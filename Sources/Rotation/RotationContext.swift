@@ -28,6 +28,8 @@ package struct RotationContext: Sendable {
     package let logger: Logger
     /// Performs the hooks that the configuration declares; nil where it declares none.
     package var hooks: (any RunHooks)?
+    /// What keyturn.lua says of the providers other than the built-in one.
+    package var declared: [Name: ProviderDeclaration] = [:]
 
     /// The database.
     package var engine: any StorageEngine { control.engine }
@@ -59,6 +61,7 @@ extension RotationContext {
             control: ControlStore(engine: PatientEngine(engine)), cores: cores, providers: providers, memory: memory,
             signer: signer, actor: actor, holder: holder, now: now, reached: reached, logger: logger)
         patient.hooks = hooks
+        patient.declared = declared
         return patient
     }
 }

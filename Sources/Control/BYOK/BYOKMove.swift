@@ -63,10 +63,11 @@ struct BYOKMove: Sendable {
                     .callerRunOpen, "run \(open.id) of \"\(open.keyring)\" is open: \(open.phase.rawValue)",
                     hint: "Resume it with \"keyturn run resume \(open.id)\", or cancel it, then go on here.")
             }
-            try await drive { engine in
+            let resumed = try await drive { engine in
                 try await engine.ask(.none, of: open.id)
                 return open.id
             }
+            if let left = try await left(of: resumed, keyring) { return left }
         }
         let versions = try await control.read { try $0.keyring(keyring).keyring.versions }
         guard versions.contains(where: { $0.state != .destroyed }) else {
@@ -103,11 +104,20 @@ struct BYOKMove: Sendable {
         }
     }
 
-    /// Records that the keyring lies under the customer's key; from here on there is no way back.
+    /// Records that the keyring lies under the customer's key, where no rewrap has done so because there was nothing to wrap
+    /// anew; from here on there is no way back.
     private func settle(_ keyring: Name) async throws {
         let now = call.instance.context.now()
         let isNew = try await control.write { [subject] session -> Bool in
             guard try session.movedKeyrings()[keyring] != subject.name else { return false }
+            for version in try session.keyring(keyring).keyring.versions where version.state != .destroyed {
+                let wraps = try session.wraps(of: version.id)
+                guard !wraps.isEmpty, wraps.allSatisfy({ $0.provider == subject.name }) else {
+                    throw RotationError(
+                        .callerRunState, "key \(version.id) of \"\(keyring)\" does not lie under \(subject.name) alone",
+                        hint: "Call byok.continue again; what is wrapped already stays.")
+                }
+            }
             try session.recordMoved(keyring, to: subject.name, at: now)
             return true
         }
@@ -116,10 +126,11 @@ struct BYOKMove: Sendable {
 
     /// Whether the active key once lay elsewhere, and something is sealed under it that can be sealed anew.
     private func mustRotate(_ keyring: Name) async throws -> Bool {
-        try await control.read { session in
+        try await control.read { [subject] session in
             guard let active = try session.keyring(keyring).keyring.active else { return false }
             let sealsSomething = try session.columns().contains { $0.declaration.keyring == keyring }
-            return try sealsSomething && session.exposures().contains { $0.key == active.id }
+            return try sealsSomething
+                && session.exposures().contains { $0.key == active.id && $0.provider != subject.name }
         }
     }
 
@@ -134,15 +145,20 @@ struct BYOKMove: Sendable {
                 call.outcome?.note("run \(run.id), plan \(run.planHash)")
             }.id
         }
-        let left = try await control.read { try $0.run(id) }
-        guard left.state.isOpen || left.state == .cancelled else { return nil }
+        return try await left(of: id, keyring)
+    }
+
+    /// How a run was left; nil where it is done.
+    private func left(of run: Int64, _ keyring: Name) async throws -> Left? {
+        let left = try await control.read { try $0.run(run) }
+        guard left.state != .done, left.state != .doneWithExceptions else { return nil }
+        let why = left.message.map { ": \($0)" } ?? ""
         return Left(
             keyring: keyring,
-            text: "run \(id) is \(left.state.rawValue) in \(left.phase.rawValue); call byok.continue again",
+            text: "run \(run) is \(left.state.rawValue) in \(left.phase.rawValue)\(why); call byok.continue again",
             isDone: false)
     }
 
-    @discardableResult
     private func drive(_ start: @Sendable (RotationEngine) async throws -> Int64) async throws -> Int64 {
         let engine = try await call.engine()
         let options = words.options(keepsRuns: await call.service.keepsRuns)

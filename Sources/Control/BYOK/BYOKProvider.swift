@@ -30,7 +30,7 @@ struct BYOKProvider: Sendable {
                     ? "\"keyturn byok describe\" prints the declaration."
                     : "It declares \(declared.map(\.name.description).joined(separator: ", ")).")
         }
-        guard declaration.kind != "local" else {
+        guard !declaration.isKeyFile else {
             throw ControlError(
                 .callerUsage, "provider \"\(name)\" is a key file of this machine, which no customer brings")
         }
@@ -39,10 +39,7 @@ struct BYOKProvider: Sendable {
     }
 
     /// A hash over everything that the declaration says.
-    var settings: String {
-        let facts = declaration.settings.sorted { $0.key < $1.key }.flatMap { [$0.key, $0.value] }
-        return Proposal("", byTyping: "", facts: [declaration.kind] + facts).hash
-    }
+    var settings: String { declaration.fingerprint }
 
     /// The keyrings that the configuration puts under it.
     var keyrings: [Name] { call.instance.configuration.keyrings.filter { $0.provider == name }.map(\.name).sorted() }

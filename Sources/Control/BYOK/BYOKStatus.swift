@@ -98,7 +98,8 @@ struct BYOKStatus {
                 for wrap in try versions.flatMap({ try session.wraps(of: $0.id) }) {
                     wraps["\(wrap.provider): \(wrap.wrapped.providerKeyID)", default: 0] += 1
                 }
-                let mine = exposures.filter { $0.keyring == name }
+                let holder = declared.first { $0.name == name }?.provider ?? record.provider
+                let mine = exposures.filter { $0.keyring == name && $0.provider != holder }
                 let exposed = versions.map(\.id).filter { id in mine.contains { $0.key == id } }
                 let holding = backups.filter { backup in
                     backup.wrappers.contains { wrapper in
@@ -106,7 +107,7 @@ struct BYOKStatus {
                     }
                 }
                 return Ring(
-                    name: name, declared: declared.first { $0.name == name }?.provider ?? record.provider, wraps: wraps,
+                    name: name, declared: holder, wraps: wraps,
                     exposed: exposed, backups: holding.map(\.id))
             }
         }

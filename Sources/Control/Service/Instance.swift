@@ -25,6 +25,7 @@ package struct Instance: Sendable {
     package func engine(for actor: String) async throws -> RotationEngine {
         var context = context
         context.actor = actor
+        context.declared = Dictionary(configuration.providers.map { ($0.name, $0) }) { $1 }
         return try await RotationEngine(context: context, configurationHash: configuration.hash)
     }
 }

@@ -205,4 +205,13 @@ package struct ProviderDeclaration: Hashable, Sendable {
         self.kind = kind
         self.settings = settings
     }
+
+    /// Whether its key is a file of this machine.
+    package var isKeyFile: Bool { kind == "local" }
+
+    /// SHA-256 over everything that is declared of it but its name, in hexadecimal.
+    package var fingerprint: String {
+        let facts = [kind] + settings.sorted { $0.key < $1.key }.flatMap { [$0.key, $0.value] }
+        return ContentHash.sha256(facts.map { "\($0.utf8.count):\($0)" }.joined().utf8)
+    }
 }

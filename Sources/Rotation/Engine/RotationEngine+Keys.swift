@@ -37,6 +37,7 @@ extension RotationEngine {
         }
         let record = try await context.control.read { try $0.keyring(keyring) }
         try refuseImport(into: record, core: core, count: parts.count)
+        try await refuseLeaving(record)
         let type = try context.cores.core(record.keyring.core)
         var keys: [KeyMaterial] = []
         for part in parts {
@@ -106,6 +107,16 @@ extension RotationEngine {
             try session.recordEscrow(at: now)
             try alongside(session)
         }
+    }
+
+    /// Refuses to put keys of a customer's keyring under another key than the customer's.
+    private func refuseLeaving(_ record: KeyringRecord) async throws {
+        let hold = CustomerHold(declared: context.declared)
+        let refusal = try await context.control.read { session in
+            try hold.refusal(of: record.keyring.name, under: record.provider, in: session)
+        }
+        guard let refusal else { return }
+        throw RotationError(.callerPolicyForbids, "cannot import: \(refusal)", hint: "Nothing was changed.")
     }
 
     private func refuseImport(into record: KeyringRecord, core: String?, count: Int) throws {

@@ -88,6 +88,12 @@ package actor KeyAccess {
         for case let provider as any BoundedKeyCache in providers.values { provider.forgetKeys() }
     }
 
+    /// Forgets what a provider has unwrapped, so that it is asked again.
+    package func forgetKeys(of provider: Name) {
+        unwrapped = [:]
+        (providers[provider] as? any BoundedKeyCache)?.forgetKeys()
+    }
+
     /// The provider of this name.
     ///
     /// - Throws: ``RotationError`` with `callerNotFound`.

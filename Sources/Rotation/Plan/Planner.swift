@@ -55,8 +55,8 @@ struct Planner: Sendable {
         let openRun: RunRecord?
         /// Who works on the database now; nil where nobody does.
         let lease: Lease?
-        /// The customer's provider that the keyring would be taken away from, which it may not; nil where it may.
-        var leaves: Name?
+        /// Why the values may not go under the provider; nil where they may.
+        var hold: String?
     }
 
     func plan(_ request: PlanRequest) async throws -> Plan {
@@ -82,6 +82,7 @@ struct Planner: Sendable {
         return Plan(
             kind: request.kind.rawValue, urgency: request.urgency.rawValue, keyring: request.keyring.description,
             core: record.keyring.core, activeKey: opened.active?.description,
+            provider: record.provider.description,
             makesNewKey: request.kind != .rewrap && (request.kind == .rotate || opened.active == nil), columns: plans,
             estimatedSeconds: plans.reduce(0) { $0 + seconds(for: $1) }, diskBytesNeeded: needed, diskBytesFree: free,
             consumers: record.consumers.map(\.description), backup: record.keyring.policy.backup.rawValue,
@@ -111,13 +112,10 @@ struct Planner: Sendable {
         let now = context.now()
         return try await context.control.read { session in
             var subject = try self.subject(of: request, session, now)
-            // Under a customer's key means for good, unless the instance was made with a way back.
-            let holder = try session.movedKeyrings()[request.keyring]
-            let target = subject.record.provider
-            guard let holder, holder != target, try session.byokProvider(target)?.savedSettings == nil,
-                try session.byok()?.allowsReturn != true
-            else { return subject }
-            subject.leaves = holder
+            let hold = CustomerHold(declared: context.declared)
+            let sources = try subject.conversion.map { [try Name($0.from)] } ?? []
+            subject.hold = try (sources + [request.keyring]).lazy
+                .compactMap { try hold.refusal(of: $0, under: subject.record.provider, in: session) }.first
             return subject
         }
     }
@@ -234,11 +232,7 @@ struct Planner: Sendable {
         let (record, openRun) = (subject.record, subject.openRun)
         let name = record.keyring.name
         var refusals: [String] = []
-        if let holder = subject.leaves {
-            refusals.append(
-                "keyring \"\(name)\" lies under the customer's key of \"\(holder)\" and goes under no other than the customer's"
-            )
-        }
+        if let hold = subject.hold { refusals.append(hold) }
         if request.kind == .rewrap, record.keyring.versions.isEmpty {
             refusals.append("keyring \"\(name)\" has no key yet")
         }
@@ -299,7 +293,8 @@ struct Planner: Sendable {
             [
                 request.kind.rawValue, request.urgency.rawValue, ring.name.description, ring.core,
                 record.options.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ","),
-                "\(ring.policy)", record.provider.description, record.consumers.description,
+                "\(ring.policy)", record.provider.description,
+                context.declared[record.provider]?.fingerprint ?? "", record.consumers.description,
                 ring.versions.filter { $0.state.mayOpenForRewrite }.map { "\($0.id)=\($0.state.rawValue)" }
                     .joined(separator: ","),
             ] + inspections.map(\.structure)

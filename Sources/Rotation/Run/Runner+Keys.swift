@@ -15,17 +15,50 @@ extension Runner {
                 hint: "Make a new plan and start again; nothing was changed."
             )
         }
-        let record = try await context.control.read { try $0.keyring(run.keyring) }
-        let provider = try await keys.provider(record.provider)
-        let key = try await provider.describeKey(
-            ProviderCall(deadline: .seconds(10), idempotencyKey: "preflight-\(run.id)"))
-        guard key.isUsable else {
+        _ = try await presentKey(of: try await subject(of: run).provider)
+        return .phaseDone
+    }
+
+    /// The run's keyring, and the provider under which it was planned to wrap.
+    ///
+    /// - Throws: ``RotationError`` with `callerPlanStale` where the keyring has another one by now, or
+    ///   `callerPolicyForbids` where its keys may not go there any more.
+    func subject(of run: RunRecord) async throws -> (record: KeyringRecord, provider: Name) {
+        let hold = CustomerHold(declared: context.declared)
+        let (record, refusal) = try await context.control.read { session in
+            let record = try session.keyring(run.keyring)
+            return (record, try hold.refusal(of: run.keyring, under: record.provider, in: session))
+        }
+        let planned = try plan(of: run).provider
+        guard planned == record.provider.description else {
             throw RotationError(
-                .callerPolicyForbids, "provider \"\(record.provider)\" cannot wrap now: \(key.summary)",
-                hint: "Test the provider before you try again; nothing was changed."
+                .callerPlanStale,
+                "run \(run.id) was planned for provider \"\(planned)\", and keyring \"\(run.keyring)\" is declared with \"\(record.provider)\" now",
+                hint: "Declare it with \"\(planned)\" again and resume the run, or cancel the run and make a new plan."
             )
         }
-        return .phaseDone
+        if let refusal {
+            throw RotationError(
+                .callerPolicyForbids, "run \(run.id) cannot go on: \(refusal)",
+                hint: "Put keyturn.lua back as it was and resume the run, or cancel it."
+            )
+        }
+        return (record, record.provider)
+    }
+
+    /// The provider's own name for the key that it wraps with now.
+    ///
+    /// - Throws: ``RotationError`` with `callerPolicyForbids` where it may not be used, or ``ProviderError``.
+    func presentKey(of provider: Name) async throws -> String {
+        let call = ProviderCall(deadline: .seconds(10), idempotencyKey: "describe-\(provider)")
+        let key = try await keys.provider(provider).describeKey(call)
+        guard key.isUsable else {
+            throw RotationError(
+                .callerPolicyForbids, "provider \"\(provider)\" cannot wrap now: \(key.summary)",
+                hint: "Test the provider before you try again; no key was changed."
+            )
+        }
+        return key.id
     }
 
     /// Makes the new version durable, reads it back, and installs the fences that will be raised to it.
@@ -40,9 +73,10 @@ extension Runner {
             _ = try await keys.material(of: key, in: run.keyring, instance: instance.id)
             return .phaseDone
         }
+        let provider = try await subject(of: run).provider
         let material = try await makeKey(for: record)
         let wrap = try await keys.wrap(
-            material, for: run.keyring, provider: record.provider, instance: instance.id, at: context.now()
+            material, for: run.keyring, provider: provider, instance: instance.id, at: context.now()
         )
         let canary = try Canary.seal(material.id, with: try core(for: record, keys: [material]))
         let version = KeyVersion(id: material.id, state: .preActivation, createdAt: context.now())

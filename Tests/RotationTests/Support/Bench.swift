@@ -19,6 +19,8 @@ final class Bench: Sendable {
     let folder: URL
     let application: Application
     let provider: TestProvider
+    /// Another provider, `outer`, which a test declares as it likes.
+    let outer: KeepingProvider
     let control: ControlStore
     let hook = Hook()
     let clock = TestClock()
@@ -37,6 +39,8 @@ final class Bench: Sendable {
         try application.run(tables)
         provider = TestProvider(
             try LocalProvider.create(at: folder.appending(path: "root.key").path, time: clock.now()))
+        outer = KeepingProvider(
+            TestProvider(try LocalProvider.create(at: folder.appending(path: "outer.key").path, time: clock.now())))
         signer = try SigningKey.create(at: folder.appending(path: "signing.key").path)
         let entry = NodeJournal.Entry(node: "node-1", instance: "instance-1", nonce: "nonce-1", epoch: 1)
         memory = NodeMemory(try NodeJournal(creating: folder.appending(path: "journal").path, with: entry))
@@ -74,11 +78,13 @@ final class Bench: Sendable {
         }
         var context = RotationContext(
             control: control ?? self.control, cores: try CoreCatalogue([KR1.self, Fernet.self, DoubleCore.self]),
-            providers: [try Name("local"): provider], memory: memory, signer: signer, actor: actor,
+            providers: [try Name("local"): provider, .outer: outer], memory: memory, signer: signer, actor: actor,
             holder: node ?? "here", now: { [clock] in clock.now() }, reached: { [hook] in hook.reached($0) },
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         )
         context.hooks = hooks.withLock { $0 }
+        let providers = declared.withLock { $0.providers }
+        context.declared = Dictionary(uniqueKeysWithValues: providers.map { ($0.name, $0) })
         return try await RotationEngine(context: context, configurationHash: declared.withLock { $0.hash })
     }
 
@@ -217,10 +223,13 @@ extension Bench {
 }
 
 extension Name {
-    static let main: Name = {
-        guard let name = try? Name("main") else { preconditionFailure("a name") }
+    static let main = named("main")
+    static let outer = named("outer")
+
+    private static func named(_ text: String) -> Name {
+        guard let name = try? Name(text) else { preconditionFailure("a name") }
         return name
-    }()
+    }
 }
 
 /// Runs what a test hangs on a durable point, at its n-th time, once.
