@@ -293,6 +293,7 @@ extension ControlSession {
                 "byok_keyrings", ["keyring text PRIMARY KEY", "provider text NOT NULL", "moved_at text NOT NULL"]),
         ],
         schedulerTables,
+        [TableDefinition("served_keys", ["key_id integer PRIMARY KEY", "since text NOT NULL"])],
     ]
 
     /// What the scheduler remembers.

@@ -46,6 +46,8 @@ final class ScriptedProvider: KeyProvider {
         try answer()
         return ProviderKey(id: "k", isUsable: true, summary: "")
     }
+
+    func rotateKey(_ call: ProviderCall) async throws(ProviderError) -> ProviderKey { try await describeKey(call) }
 }
 
 /// A clock that tests move.
@@ -107,6 +109,15 @@ struct GuardTests {
         #expect(cache.heldKeys == 0)
         let error = try await Sample.failure { _ = try await unwraps(wrapped) }
         #expect(error.code == .providerDenied)
+    }
+
+    @Test
+    func whoMayNotTurnTheKeyMayUseItAllTheSame() async throws {
+        let wrapped = try await wrapped()
+        #expect(try await unwraps(wrapped))
+        scripted.fail(.providerDenied)
+        _ = try await Sample.failure { _ = try await cache.rotateKey(Sample.call) }
+        #expect(try await unwraps(wrapped) && cache.heldKeys == 1)
     }
 
     @Test

@@ -86,7 +86,11 @@ struct BYOKDescription {
         let actions = ["encrypt", "decrypt", "rewrap"].map {
             "path \"\(mount)/\($0)/\(key)\" { capabilities = [\"update\"] }"
         }
-        let policy = ["path \"\(mount)/keys/\(key)\" { capabilities = [\"read\"] }"] + actions
+        let turning = [
+            "# Only for \"keyturn rewrap --new-root\"; leave it out where the key is turned by its owner.",
+            "path \"\(mount)/keys/\(key)/rotate\" { capabilities = [\"update\"] }",
+        ]
+        let policy = ["path \"\(mount)/keys/\(key)\" { capabilities = [\"read\"] }"] + actions + turning
         let declaration = """
             provider "customer" {
                 kind = "plugin", plugin = "transit", address = "https://HOST:8200", mount = "\(mount)", key = "\(key)",

@@ -172,6 +172,25 @@ extension ControlSession {
             ?? 0
     }
 
+    /// Records that a version has wrapped something for others, where no run can count it.
+    ///
+    /// - Throws: ``StorageError``.
+    package func recordServed(_ key: KeyID, at time: Timestamp) throws {
+        try storage.execute(
+            """
+            INSERT INTO \(control: "served_keys") (key_id, since) VALUES (\(key), \(time))
+            ON CONFLICT (key_id) DO NOTHING
+            """
+        )
+    }
+
+    /// The versions that have wrapped something for others.
+    ///
+    /// - Throws: ``StorageError``.
+    package func servedKeys() throws -> Set<KeyID> {
+        Set(try storage.query("SELECT key_id FROM \(control: "served_keys")").map { try $0.keyID(0) })
+    }
+
     /// Where a version's material came from.
     ///
     /// - Throws: ``StorageError``.

@@ -92,9 +92,9 @@ package final class CachingProvider: BoundedKeyCache, ObservedProvider {
         return key
     }
 
-    /// Asks the provider.
+    /// Asks the provider; whoever may not have its key turned may use it all the same, so that no key is forgotten.
     package func rotateKey(_ call: ProviderCall) async throws(ProviderError) -> ProviderKey {
-        try await watching { () async throws(ProviderError) in try await inner.rotateKey(call) }
+        try await inner.rotateKey(call)
     }
 
     private func watching<Answer>(

@@ -41,6 +41,8 @@ package struct DestructionRules: Sendable {
         package var ring: Keyring
         /// What a full scan of the database found, `where` ignored.
         package var live: Examination
+        /// The versions that have wrapped for others by a served KMS v2 socket.
+        package var served: Set<KeyID>
         /// Every backup whose files may still be there.
         package var backups: [BackupRecord]
         /// The run that is open.
@@ -56,11 +58,13 @@ package struct DestructionRules: Sendable {
 
         /// Gathers facts.
         package init(
-            ring: Keyring, live: Examination, backups: [BackupRecord], openRun: Int64?, pitr: Duration?,
+            ring: Keyring, live: Examination, served: Set<KeyID> = [], backups: [BackupRecord], openRun: Int64?,
+            pitr: Duration?,
             externalRetention: Duration?, accepted: [String], now: Timestamp
         ) {
             self.ring = ring
             self.live = live
+            self.served = served
             self.backups = backups
             self.openRun = openRun
             self.pitr = pitr
@@ -69,6 +73,9 @@ package struct DestructionRules: Sendable {
             self.now = now
         }
     }
+
+    /// The word by which somebody accepts that what was wrapped for others cannot be looked through.
+    package static let servedPlace = "kms-v2"
 
     /// Added to what is only declared, since clocks and jobs are late.
     package static let margin = Duration.seconds(86_400)
@@ -111,6 +118,11 @@ package struct DestructionRules: Sendable {
             obstacles += self.obstacles(to: found, facts)
         } else {
             obstacles.append("keyring \"\(facts.ring.name)\" has no key \(key)")
+        }
+        if facts.served.contains(key), !facts.accepted.contains(servedPlace) {
+            obstacles.append(
+                "key \(key) has wrapped for others (\(servedPlace)), which cannot be looked through, so what they keep may need it"
+            )
         }
         if values > 0 { obstacles.append("\(values) live values lie under key \(key)") }
         if !needing.isEmpty {

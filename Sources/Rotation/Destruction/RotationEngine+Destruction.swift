@@ -201,7 +201,8 @@ extension RotationEngine {
             let retired = ring.versions.filter { $0.retiredAt != nil && $0.state != .destroyed }.map(\.id)
             let keys = request.keys ?? retired
             let facts = DestructionRules.Facts(
-                ring: ring, live: live, backups: try session.backups(includingDoomed: true),
+                ring: ring, live: live, served: try session.servedKeys(),
+                backups: try session.backups(includingDoomed: true),
                 openRun: try session.openRun()?.id, pitr: request.backup?.pitr,
                 externalRetention: request.backup?.externalRetention, accepted: request.accepted, now: now)
             return (keys, DestructionRules.report(on: keys, facts, remains: remains))

@@ -29,7 +29,10 @@ extension RotationEngine {
         let opened = try await openServed(keyring)
         let active = try opened.requireActive()
         let limit = min(opened.descriptor.sealLimit, opened.record.keyring.policy.maxSeals ?? .max)
-        let reserved = try await context.control.write { try $0.reserveSeals(1, of: active) }
+        let reserved = try await context.control.write { [now = context.now()] session in
+            try session.recordServed(active, at: now)
+            return try session.reserveSeals(1, of: active)
+        }
         guard UInt64(clamping: reserved - 1) < limit else {
             throw RotationError(
                 .keySealsExhausted, "key \(active) has sealed its limit of \(limit) values", hint: "Rotate the keyring."
@@ -62,6 +65,7 @@ extension RotationEngine {
                 "keyring \"\(keyring)\" has the core \(record.keyring.core), which binds to no place",
                 hint: "Serve a keyring of core kr1.")
         }
-        return try await keys.open(record, with: context.cores, instance: instance.id, forRewrite: false)
+        // No run counts what lies elsewhere: a compromised version opens there until it is destroyed.
+        return try await keys.open(record, with: context.cores, instance: instance.id, forRewrite: true)
     }
 }

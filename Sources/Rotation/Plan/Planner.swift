@@ -236,10 +236,12 @@ struct Planner: Sendable {
         if request.kind == .rewrap, record.keyring.versions.isEmpty {
             refusals.append("keyring \"\(name)\" has no key yet")
         }
-        if request.kind != .rewrap, subject.columns.isEmpty {
+        // A rotation of a keyring that seals no column makes a key for those whom it is served to.
+        let isRotation = request.kind == .rotate
+        if request.kind != .rewrap, subject.columns.isEmpty, !isRotation || request.columnIDs != nil {
             refusals.append("keyring \"\(name)\" seals no declared column")
         }
-        if request.kind == .rotate, record.keyring.active == nil {
+        if isRotation, record.keyring.active == nil, !subject.columns.isEmpty {
             refusals.append("keyring \"\(name)\" has no active key to rotate; import or adopt first")
         }
         if let openRun, request.urgency == .routine {
@@ -269,6 +271,9 @@ struct Planner: Sendable {
             warnings.append("root.key was not exported for safe-keeping (\"keyturn root export\")")
         }
         guard request.kind != .rewrap else { return warnings }
+        if subject.columns.isEmpty {
+            warnings.append("keyring \"\(record.keyring.name)\" seals no declared column: only a new key is made")
+        }
         if record.consumers.isEmpty, origins.contains(.imported) {
             warnings.append(
                 "the key was imported and no consumer is declared: the application must be stopped until it has the new key"

@@ -22,6 +22,7 @@ struct ColumnPass: Sendable {
     let cipher: ColumnCipher
     let lease: LeaseKeeper
     let meter: SealMeter
+    let grant: KeyGrant
     let interrupt: Interrupt
     let throttle: Throttle
     let table: TableDescription
@@ -47,6 +48,7 @@ struct ColumnPass: Sendable {
             // Where a reader's snapshot would keep the room of replaced rows from being used again, nothing is read while
             // something is written; deciding needs no snapshot.
             let held = tuning.readsApart ? try await readWindows(following: present.last, tuning) : nil
+            try await grant.renew()
             async let following = decide(held, orAfter: present.last, tuning)
             for written in try await write(present, writer) {
                 let last = try await fold(written, &ledger, &walked, &growth)

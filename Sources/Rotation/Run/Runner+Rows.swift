@@ -75,6 +75,14 @@ extension Runner {
         return try await keys.open(record, with: context.cores, instance: instance.id, forRewrite: true)
     }
 
+    /// Asks for the keys of a run again, which costs nothing while their provider's word is fresh.
+    private func grant(of run: RunRecord) -> KeyGrant {
+        KeyGrant {
+            _ = try await openKeyring(of: run)
+            _ = try await planner.source(of: plan(of: run).conversion)
+        }
+    }
+
     /// Takes up a column's progress in a phase, or begins it.
     private func begin(_ column: ColumnRecord, _ phase: RunPhase, of run: RunRecord) async throws -> ColumnProgress {
         let known = try await context.control.read { try $0.progress(of: run.id) }
@@ -140,7 +148,7 @@ extension Runner {
         )
         let pass = ColumnPass(
             context: context, run: run.id, cipher: cipher, lease: lease,
-            meter: meter,
+            meter: meter, grant: grant(of: run),
             interrupt: interrupt, throttle: throttle, table: table, maxExtraDisk: maxExtraDisk,
             report: { report(snapshot(of: run, nil, progress: [$0], column: name)) }
         )
@@ -163,8 +171,10 @@ extension Runner {
             column: column, keyring: keyring.fitted(to: description), namespace: instance.namespace,
             from: try await planner.source(of: plan(of: run).conversion).map { ($0.fitted(to: description), $1) }
         )
+        let grant = grant(of: run)
         while !progress.isDone {
             if interrupt.isSet { return .event(.interrupted) }
+            try await grant.renew()
             let step = try await taker.count(after: progress.cursor, on: context.engine, into: &census)
             progress.cursor = step.cursor
             progress.isDone = step.isLast

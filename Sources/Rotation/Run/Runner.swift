@@ -118,7 +118,9 @@ struct Runner: Sendable {
     private func hasBackup(_ run: RunRecord) async throws -> Bool {
         guard run.urgency == .routine, run.kind != .rewrap else { return true }
         return try await context.control.read { session in
-            try session.keyring(run.keyring).keyring.policy.backup == .optional
+            let keyring = try session.keyring(run.keyring).keyring
+            // Before the first key of a keyring that seals no column there is nothing that a backup could keep.
+            return try keyring.policy.backup == .optional || run.columnIDs.isEmpty && keyring.versions.isEmpty
                 || session.hasVerifiedBackup(of: run, stage: .before)
         }
     }

@@ -64,6 +64,7 @@ struct WindowWriter: Sendable {
     /// Whether nobody wants the run to stop; keeps the lease meanwhile.
     private func goesOn() async throws -> Bool {
         guard !pass.interrupt.isSet else { return false }
+        try await pass.grant.renewIfDue()
         return try await persistent {
             _ = try await pass.lease.current()
             return try await context.control.read { [run = pass.run] in try $0.request(of: run) } == .none
@@ -73,6 +74,7 @@ struct WindowWriter: Sendable {
     /// Commits a batch with its mark; a batch that needs nothing written costs no transaction.
     private func commit(_ batch: Batch, _ mark: inout WindowMark, missed: inout [RowKey]) async throws -> RunRequest {
         guard !batch.isEmpty else { return .none }
+        try await pass.grant.renewIfDue()
         try await pass.meter.take(batch.swaps.count)
         let (moved, misses, request) = try await write(batch, mark)
         mark = moved

@@ -26,7 +26,11 @@ struct KeyringDestroyCommand: CallCommand {
     @Flag(name: .long, help: "Only print the report.")
     var dryRun = false
 
-    @Option(name: .long, help: "A table that cannot be looked through and surely holds nothing; may be repeated.")
+    @Option(
+        name: .long,
+        help:
+            "A table that cannot be looked through and surely holds nothing, or kms-v2 for what was wrapped for a cluster."
+    )
     var acceptUnread: [String] = []
 
     func validate() throws {

@@ -266,7 +266,9 @@ extension Parameter {
     }
     fileprivate static var doomed: Parameter { .optional("keys", .texts, "the keys; default: all that are retired") }
     fileprivate static var acceptUnread: Parameter {
-        .optional("accept_unread", .texts, "tables that cannot be looked through and surely hold nothing")
+        .optional(
+            "accept_unread", .texts,
+            "tables that cannot be looked through and surely hold nothing; kms-v2: what was wrapped for a cluster")
     }
     fileprivate static var identity: Parameter {
         .optional("identity", .text, "the file with a secret key that opens it; default: the declared one")
