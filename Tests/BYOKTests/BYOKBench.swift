@@ -131,6 +131,22 @@ struct BYOKBench {
         return (try? output.expecting()) != nil
     }
 
+    /// The files, also those of what was printed, that hold a secret as it is, in base64 or in hexadecimal.
+    func files(holding secrets: [Data]) throws -> [String] {
+        let forms = secrets.filter { $0.count >= 16 }.flatMap { secret in
+            let hex = secret.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+            let base64 = secret.base64EncodedString().replacing("=", with: "")
+            return [secret, Data(hex.utf8), Data(hex.uppercased().utf8), Data(base64.utf8)]
+        }
+        #expect(!forms.isEmpty)
+        let all = FileManager.default.enumerator(at: sandbox.folder, includingPropertiesForKeys: [.isRegularFileKey])
+        return try (all?.compactMap { $0 as? URL } ?? []).filter { file in
+            guard try file.resourceValues(forKeys: [.isRegularFileKey]).isRegularFile == true else { return false }
+            let data = try Data(contentsOf: file)
+            return forms.contains { data.range(of: $0) != nil }
+        }.map(\.lastPathComponent).sorted()
+    }
+
     func status() async throws -> (value: JSONValue, code: Int32) {
         let output = try await sandbox.keyturn("byok", "status", "-o", "json")
         return (output.json.result, output.exitCode ?? -1)

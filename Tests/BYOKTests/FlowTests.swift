@@ -101,13 +101,26 @@ struct FlowTests {
         let bench = try await BYOKBench(.moto)
         try await bench.save()
         _ = try await bench.sandbox.keyturn("byok", "continue", "customer", "--yes").expecting()
-        let secret = try bench.cloud.fact("secret_access_key")
-        for folder in [bench.sandbox.folder, bench.sandbox.folder.appending(path: "io")] {
-            for file in try FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil) {
-                guard let data = try? Data(contentsOf: file) else { continue }
-                #expect(data.range(of: Data(secret.utf8)) == nil, "\(file.lastPathComponent)")
-            }
-        }
+        #expect(try bench.files(holding: [Data(try bench.cloud.fact("secret_access_key").utf8)]) == [])
+    }
+}
+
+/// What the service hands out, as the strict one knows it.
+@Suite(.serialized, .enabled(if: LocalCloud.isInstalled(.strict), "boto3 is not installed"))
+struct SecrecyTests {
+    @Test func noSessionAndNoKeyInClearIsKept() async throws {
+        let bench = try await BYOKBench(.strict)
+        try await bench.save()
+        _ = try await bench.sandbox.keyturn("byok", "continue", "customer", "--yes").expecting()
+        try bench.cloud.control(["role_policy": [["Action": ["s3:*"], "Resource": ["*"]]]])
+        _ = try await bench.sandbox.keyturn("byok", "test", "customer").expecting(1)
+        _ = try await bench.sandbox.keyturn("rotate", "main", "--yes")
+        let secrets = try bench.cloud.secrets()
+        #expect(secrets.count >= 6)
+        #expect(try bench.files(holding: secrets) == [])
+        let planted = try #require(secrets.first { $0.count == 32 })
+        try bench.sandbox.write(planted.base64EncodedString(), to: "planted")
+        #expect(try bench.files(holding: secrets) == ["planted"])
     }
 }
 
@@ -118,20 +131,59 @@ struct TransitFlowTests {
         let bench = try await BYOKBench(.bao)
         try bench.cloud.bao("POST", "sys/mounts/transit", ["type": "transit"])
         try bench.cloud.bao("POST", "transit/keys/kek", ["type": "aes256-gcm96"])
-        try bench.sandbox.write(try bench.cloud.fact("token"), to: "token")
+        // The policy that is printed allows what follows, and no more is given.
+        let described = try await bench.sandbox.keyturn(
+            "byok", "describe", "--provider", "transit", "--key", "kek", "-o", "json")
+        let policy = try #require(try described.expecting().json.result.permission_policy.string)
+        try bench.cloud.bao("POST", "sys/policies/acl/keyturn", ["policy": policy])
+        let (role, secret, token) = try credentials(bench)
+        try bench.sandbox.write(secret, to: "secret-id")
+        try bench.sandbox.write(token, to: "token")
         try await bench.register("transit", program: "keyturn-transit")
-        let declaration = """
-            provider "customer" { kind = "plugin", plugin = "transit", address = "\(bench.cloud.url)", key = "kek",
-                token_file = "\(bench.sandbox.path("token"))", deadline = "20s" }
-            """
-        try bench.declare(provider: "customer", declaration)
-        _ = try await bench.sandbox.keyturn("byok", "test", "customer").expecting()
-        _ = try await bench.sandbox.keyturn("byok", "save", "customer", "--yes").expecting()
+        let files = (secret: bench.sandbox.path("secret-id"), token: bench.sandbox.path("token"))
+        try bench.declare(
+            provider: "customer", declaration(bench, "role_id = \"\(role)\", secret_id_file = \"\(files.secret)\""))
+        try await testAndSave(bench)
         _ = try await bench.sandbox.keyturn("byok", "continue", "customer", "--yes").expecting()
         #expect(try bench.wraps() == ["main customer transit/kek:v1"])
         _ = try await bench.sandbox.keyturn("rewrap", "main", "--new-root", "--yes").expecting()
         #expect(try bench.wraps() == ["main customer transit/kek:v2"])
         #expect(try await bench.verifies())
         #expect(try await bench.status().code == 0)
+        // What was saved are those settings, not whatever has the same name.
+        try bench.declare(provider: "customer", declaration(bench, "token_file = \"\(files.token)\""))
+        let refused = try await bench.sandbox.keyturn("rotate", "main", "--yes").expecting(3)
+        #expect(refused.description.contains("test and save it again"), "\(refused)")
+        try await testAndSave(bench)
+        _ = try await bench.sandbox.keyturn("rotate", "main", "--yes").expecting()
+        #expect(try bench.files(holding: [Data(secret.utf8), Data(token.utf8)]) == ["secret-id", "token"])
+    }
+
+    private func declaration(_ bench: BYOKBench, _ words: String) -> String {
+        """
+        provider "customer" { kind = "plugin", plugin = "transit", address = "\(bench.cloud.url)", key = "kek",
+            deadline = "20s", \(words) }
+        """
+    }
+
+    private func testAndSave(_ bench: BYOKBench) async throws {
+        _ = try await bench.sandbox.keyturn("byok", "test", "customer").expecting()
+        _ = try await bench.sandbox.keyturn("byok", "save", "customer", "--yes").expecting()
+    }
+
+    /// An AppRole of the policy, a secret id for it, and a token of the policy.
+    private func credentials(_ bench: BYOKBench) throws -> (role: String, secret: String, token: String) {
+        func word(_ answer: [String: Any], _ part: String, _ name: String) throws -> String {
+            let body = try #require(answer["body"] as? [String: Any])
+            return try #require((body[part] as? [String: Any])?[name] as? String)
+        }
+        let cloud = bench.cloud
+        try cloud.bao("POST", "sys/auth/approle", ["type": "approle"])
+        try cloud.bao("POST", "auth/approle/role/keyturn", ["token_policies": ["keyturn"]])
+        return (
+            try word(try cloud.bao("GET", "auth/approle/role/keyturn/role-id"), "data", "role_id"),
+            try word(try cloud.bao("POST", "auth/approle/role/keyturn/secret-id"), "data", "secret_id"),
+            try word(try cloud.bao("POST", "auth/token/create", ["policies": ["keyturn"]]), "auth", "client_token")
+        )
     }
 }

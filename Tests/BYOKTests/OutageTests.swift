@@ -75,6 +75,22 @@ struct OutageTests {
         _ = try await daemon.wait()
     }
 
+    @Test func importedMaterialThatEndsSoonIsAProblem() async throws {
+        let bench = try await BYOKBench(.strict)
+        try await bench.save()
+        _ = try await bench.sandbox.keyturn("byok", "continue", "customer", "--yes").expecting()
+        for (days, isSoon) in [(10, true), (300, false)] {
+            let end = (Date().timeIntervalSince1970 + Double(days) * 86_400).rounded()
+            try bench.cloud.control(["valid_to": end])
+            let (status, code) = try await bench.status()
+            #expect(code == (isSoon ? 1 : 0))
+            let day = Date(timeIntervalSince1970: end).formatted(.iso8601.year().month().day())
+            #expect(status.providers[0].ends.string?.hasPrefix(day) == true, "\(status)")
+            let problems = status.problems.array.compactMap(\.string)
+            #expect(problems.contains { $0.hasPrefix("ENDS SOON") } == isSoon, "\(problems)")
+        }
+    }
+
     private func opens(_ bench: BYOKBench) async throws -> Bool {
         let output = try await bench.sandbox.keyturn("open", "secret.value", "--key", "1", "--stored")
         return output.exitCode == 0 && output.standardOutput.contains("value 1")

@@ -1,4 +1,4 @@
-internal import Foundation
+package import Foundation
 internal import Synchronization
 
 /// A service of ``Kind`` on loopback, with a proxy in front that makes faults; it ends with this object.
@@ -108,6 +108,12 @@ package final class LocalCloud: Sendable {
 
     /// Sets what the strict service goes by.
     package func control(_ settings: [String: Any]) throws { _ = try ask(settings.merging(["do": "control"]) { $1 }) }
+
+    /// What the strict service handed out or was given in clear: keys of sessions, their tokens, what was wrapped.
+    package func secrets() throws -> [Data] {
+        let told = try ask(["do": "control", "tell": true]) as? [String] ?? []
+        return told.compactMap { Data(base64Encoded: $0) }
+    }
 
     /// Has the proxy make a fault for the next requests of an action.
     package func fault(

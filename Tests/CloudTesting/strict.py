@@ -36,7 +36,7 @@ class Key:
         self.id = str(uuid.uuid4())
         self.arn = f"arn:aws:kms:{region}:{ACCOUNT}:key/{self.id}"
         self.spec, self.usage, self.manager, self.state = spec, usage, manager, "Enabled"
-        self.deletion = None
+        self.deletion = self.valid_to = None
         self.materials = []
         self.turn()
 
@@ -55,6 +55,8 @@ class Key:
             fields.update(EncryptionAlgorithms=["SYMMETRIC_DEFAULT"], CurrentKeyMaterialId=self.materials[-1][0])
         if self.deletion:
             fields["DeletionDate"] = self.deletion
+        if self.valid_to:
+            fields.update(Origin="EXTERNAL", ExpirationModel="KEY_MATERIAL_EXPIRES", ValidTo=self.valid_to)
         return fields
 
 
@@ -66,6 +68,8 @@ class World:
         self.quota = None
         self.window = (0, 0)
         self.session_seconds = None
+        # What nobody may keep: what sessions sign with, and what lies in clear in requests and answers.
+        self.secrets = set()
         user = f"arn:aws:iam::{ACCOUNT}:user/keyturn"
         self.keys = {}
         key = self.make(Key(region, "SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT"))
@@ -96,6 +100,12 @@ class World:
     def control(self, command):
         with self.lock:
             for name, value in command.items():
+                if name == "tell":
+                    return [base64.b64encode(secret).decode() for secret in sorted(self.secrets)]
+                if name == "valid_to":
+                    for key in self.keys.values():
+                        key.valid_to = value
+                    continue
                 if name not in ("offset", "quota", "role", "external_id", "asks_external_id", "role_policy", "session_seconds", "trusted"):
                     raise ValueError(name)
                 setattr(self, name, value)
@@ -230,6 +240,7 @@ class KMS:
         plaintext = base64.b64decode(fields["Plaintext"])
         if not 1 <= len(plaintext) <= 4096:
             raise Refused("ValidationException", "plaintext must have 1 to 4096 bytes")
+        self.world.secrets.add(plaintext)
         return {"CiphertextBlob": self.seal(key, plaintext, fields.get("EncryptionContext", {})), "KeyId": key.arn}
 
     def GenerateDataKey(self, fields):
@@ -237,6 +248,7 @@ class KMS:
         if ("NumberOfBytes" in fields) == ("KeySpec" in fields):
             raise Refused("ValidationException", "either NumberOfBytes or KeySpec")
         plaintext = os.urandom(fields.get("NumberOfBytes", 32))
+        self.world.secrets.add(plaintext)
         blob = self.seal(key, plaintext, fields.get("EncryptionContext", {}))
         return {"CiphertextBlob": blob, "Plaintext": plaintext, "KeyId": key.arn, "KeyMaterialId": key.materials[-1][0]}
 
@@ -317,6 +329,7 @@ class STS:
                 for statement in json.loads(fields["Policy"])["Statement"]])
         access = "ASIA" + uuid.uuid4().hex[:16].upper()
         secret, token = uuid.uuid4().hex, uuid.uuid4().hex
+        world.secrets |= {secret.encode(), token.encode()}
         name = arn.rsplit("/", 1)[-1]
         end = world.now() + (world.session_seconds or seconds)
         world.identities[access] = world.identity(

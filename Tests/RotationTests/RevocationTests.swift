@@ -1,5 +1,6 @@
 internal import ControlStore
 internal import KeyModel
+internal import PluginKit
 internal import Rotation
 internal import Storage
 internal import Testing

@@ -12,6 +12,8 @@ struct BYOKStatus {
         let key: String
         let standing: String
         let isUsable: Bool
+        /// When its material ends by itself; nil where it does not, or its provider does not say.
+        let endsAt: Timestamp?
         let tested: String
         let calls: Int
         /// Millionths of a dollar.
@@ -34,6 +36,9 @@ struct BYOKStatus {
     private var problems: [String] = []
     private var externalID: String?
     private var allowsReturn = false
+
+    /// An end that is nearer than this is a problem; whoever imports material anew needs some weeks.
+    private static let notice = Duration.seconds(30 * 86_400)
 
     /// AWS asks three cents for ten thousand requests.
     private static let costOfRequest = 3
@@ -59,18 +64,22 @@ struct BYOKStatus {
             }
             return
         }
-        let (key, standing, isUsable): (String, String, Bool)
+        let (key, standing, isUsable, endsAt): (String, String, Bool, Timestamp?)
         do throws(ProviderError) {
             let found = try await provider.describeKey(
                 ProviderCall(deadline: .seconds(10), idempotencyKey: "byok-status-\(name)"))
-            (key, standing, isUsable) = (found.id, found.summary, found.isUsable)
+            (key, standing, isUsable, endsAt) = (found.id, found.summary, found.isUsable, found.endsAt)
             if !isUsable { problems.append("KEY NOT USABLE: \(name): \(found.summary)") }
         } catch {
-            (key, standing, isUsable) = ("", error.message, false)
+            (key, standing, isUsable, endsAt) = ("", error.message, false, nil)
             problems.append(
                 error.code == .providerUnavailable
                     ? "UNREACHABLE: \(name): \(error.message); what is held in memory goes on for \(Self.lifetime(name, call))"
                     : "ACCESS LOST: \(name): \(error.message); keys in memory were dropped")
+        }
+        if let endsAt, endsAt.since(call.instance.context.now()) < Self.notice {
+            problems.append(
+                "ENDS SOON: \(name): its key's material ends on \(endsAt); its owner must import it again before")
         }
         let counts = await call.service.source.providerCalls(of: name)
         // Wrapping unwraps again to be sure, and a test is some fifteen requests.
@@ -79,7 +88,8 @@ struct BYOKStatus {
         }
         holders.append(
             Holder(
-                name: name, key: key, standing: standing, isUsable: isUsable, tested: tested, calls: requests,
+                name: name, key: key, standing: standing, isUsable: isUsable, endsAt: endsAt, tested: tested,
+                calls: requests,
                 cost: requests * Self.costOfRequest))
     }
 
@@ -128,7 +138,8 @@ struct BYOKStatus {
     private var blocks: [Answer.Block] {
         let keys = holders.map { holder in
             [
-                holder.name.description, holder.key, holder.isUsable ? "yes" : "NO", holder.standing, holder.tested,
+                holder.name.description, holder.key, holder.isUsable ? "yes" : "NO", holder.standing,
+                holder.endsAt?.description ?? "–", holder.tested,
                 String(holder.calls), Self.dollars(holder.cost),
             ]
         }
@@ -143,7 +154,8 @@ struct BYOKStatus {
         }
         var blocks: [Answer.Block] = [
             .table(
-                "providers", ["provider", "key", "usable", "standing", "last test", "requests", "cost"], rows: keys),
+                "providers", ["provider", "key", "usable", "standing", "ends", "last test", "requests", "cost"],
+                rows: keys),
             .table("keys", ["keyring", "under", "versions"], rows: wraps),
         ]
         if !exposed.isEmpty {
@@ -157,7 +169,8 @@ struct BYOKStatus {
     private static func value(_ holder: Holder) -> FrameValue {
         [
             "provider": .string(holder.name.description), "key": .string(holder.key), "usable": .bool(holder.isUsable),
-            "standing": .string(holder.standing), "last_test": .string(holder.tested),
+            "standing": .string(holder.standing), "ends": holder.endsAt.map { .string($0.description) } ?? .null,
+            "last_test": .string(holder.tested),
             "requests": .integer(Int64(holder.calls)), "cost_microdollars": .integer(Int64(holder.cost)),
         ]
     }

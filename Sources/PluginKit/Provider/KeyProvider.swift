@@ -107,12 +107,15 @@ public struct ProviderKey: Hashable, Sendable {
     public let isUsable: Bool
     /// One line for people.
     public let summary: String
+    /// When it ends by itself unless someone acts, as imported material does; nil where it does not, or nobody knows.
+    public let endsAt: Timestamp?
 
     /// Makes the description.
-    public init(id: String, isUsable: Bool, summary: String) {
+    public init(id: String, isUsable: Bool, summary: String, endsAt: Timestamp? = nil) {
         self.id = id
         self.isUsable = isUsable
         self.summary = summary
+        self.endsAt = endsAt
     }
 }
 

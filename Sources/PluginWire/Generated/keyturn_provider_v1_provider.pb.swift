@@ -382,6 +382,9 @@ package nonisolated struct Keyturn_Provider_V1_Key: Sendable {
   /// One line for people.
   package var summary: String = String()
 
+  /// When it ends by itself unless someone acts, in milliseconds since 1970; absent where it does not.
+  package var endsAtMs: Int64 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1002,7 +1005,7 @@ nonisolated extension Keyturn_Provider_V1_DescribeKeyResponse: SwiftProtobuf.Mes
 
 nonisolated extension Keyturn_Provider_V1_Key: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Key"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}is_usable\0\u{1}summary\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}is_usable\0\u{1}summary\0\u{3}ends_at_ms\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1013,6 +1016,7 @@ nonisolated extension Keyturn_Provider_V1_Key: SwiftProtobuf.Message, SwiftProto
       case 1: try { try decoder.decodeSingularStringField(value: &self.id) }()
       case 2: try { try decoder.decodeSingularBoolField(value: &self.isUsable) }()
       case 3: try { try decoder.decodeSingularStringField(value: &self.summary) }()
+      case 4: try { try decoder.decodeSingularInt64Field(value: &self.endsAtMs) }()
       default: break
       }
     }
@@ -1028,6 +1032,9 @@ nonisolated extension Keyturn_Provider_V1_Key: SwiftProtobuf.Message, SwiftProto
     if !self.summary.isEmpty {
       try visitor.visitSingularStringField(value: self.summary, fieldNumber: 3)
     }
+    if self.endsAtMs != 0 {
+      try visitor.visitSingularInt64Field(value: self.endsAtMs, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1035,6 +1042,7 @@ nonisolated extension Keyturn_Provider_V1_Key: SwiftProtobuf.Message, SwiftProto
     if lhs.id != rhs.id {return false}
     if lhs.isUsable != rhs.isUsable {return false}
     if lhs.summary != rhs.summary {return false}
+    if lhs.endsAtMs != rhs.endsAtMs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -33,6 +33,7 @@ extension Keyturn_Provider_V1_Key {
             $0.id = key.id
             $0.isUsable = key.isUsable
             $0.summary = key.summary
+            $0.endsAtMs = key.endsAt?.milliseconds ?? 0
         }
     }
 }
@@ -40,7 +41,9 @@ extension Keyturn_Provider_V1_Key {
 extension ProviderKey {
     /// The description in a message; its summary is escaped.
     package init(_ message: Keyturn_Provider_V1_Key) {
-        self.init(id: message.id, isUsable: message.isUsable, summary: WireText.escaped(message.summary))
+        self.init(
+            id: message.id, isUsable: message.isUsable, summary: WireText.escaped(message.summary),
+            endsAt: message.endsAtMs == 0 ? nil : Timestamp(milliseconds: message.endsAtMs))
     }
 }
 

@@ -104,8 +104,9 @@ package final class AWSKMSProvider: KeyProvider {
             let remarks = findings.refusals + findings.warnings
             return ProviderKey(
                 id: name(material: metadata.currentMaterial), isUsable: findings.refusals.isEmpty,
-                summary: remarks.isEmpty ? "a symmetric key in \(settings.key.region)" : remarks.joined(separator: "; ")
-            )
+                summary: remarks.isEmpty
+                    ? "a symmetric key in \(settings.key.region)" : remarks.joined(separator: "; "),
+                endsAt: findings.endsAt)
         } catch {
             throw error.forHost
         }

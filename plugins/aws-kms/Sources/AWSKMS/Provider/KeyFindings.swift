@@ -8,6 +8,8 @@ struct KeyFindings {
     private(set) var refusals: [String] = []
     /// What its owner should know.
     private(set) var warnings: [String] = []
+    /// When its imported material ends; nil where it does not.
+    private(set) var endsAt: Timestamp?
 
     /// Judges a key by what its service says of it.
     init(_ metadata: KeyMetadata, _ key: KeyARN) {
@@ -29,6 +31,7 @@ struct KeyFindings {
         }
         switch metadata.origin {
         case "EXTERNAL":
+            endsAt = metadata.validTo.flatMap(Self.time)
             warnings.append(
                 "its material was imported"
                     + (metadata.validTo.map { " and ends on \(Self.day($0))" } ?? " and can be taken away"))
@@ -48,6 +51,10 @@ struct KeyFindings {
         case "Enabled", nil: if metadata.isEnabled == false { refusals.append("its owner disabled it") }
         case .some(let other): refusals.append("its state is \(quoted(other))")
         }
+    }
+
+    private static func time(_ seconds: Double) -> Timestamp? {
+        abs(seconds) < 1e11 ? Timestamp(milliseconds: Int64(seconds * 1000)) : nil
     }
 
     private static func day(_ seconds: Double) -> String {
