@@ -1,5 +1,4 @@
 internal import ControlStore
-internal import Foundation
 internal import Frames
 internal import KeyModel
 internal import Rotation
@@ -71,14 +70,12 @@ extension API {
         }
         try await call.checkOutput(file, for: "the audit export")
         var count: Int64 = 0
-        while !call.scope.isCancelled {
+        while true {
+            guard !call.scope.isCancelled else { throw ControlError(.callerInterrupted, "the export was interrupted") }
             let page = try await control.read { [after] in try $0.audit(after: after, limit: 1000) }
             guard let last = page.last else { break }
             let text = Array(page.map { $0.value.json() + "\n" }.joined().utf8)
-            guard text.withUnsafeBytes({ SecretFile.writeAll($0, to: file) }) else {
-                throw ControlError(
-                    codeName: "callerFile", "cannot write the caller's file: \(String(cString: strerror(errno)))")
-            }
+            try await call.service.files.write(text, to: file, call.scope)
             (after, count) = (last.number, count + Int64(page.count))
         }
         return Answer(["entries": .integer(count)], [.lines(["\(Readable.count(count)) entries"])])

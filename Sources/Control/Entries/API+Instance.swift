@@ -67,6 +67,7 @@ extension API {
             ) { call in
                 let file = try call.descriptors.first(for: call.entry)
                 try await call.checkOutput(file, for: "the copy of root.key")
+                try CallerFiles.requireRegular(file)
                 try await call.service.source.exportRootKey(to: call.arguments.texts("recipients"), into: file)
                 try await call.engine().recordEscrow(alongside: call.alongside)
                 return Answer(.null)

@@ -98,7 +98,7 @@ extension API {
 
     private static func importKeys(_ call: Invocation) async throws -> Answer {
         let name = try call.arguments.name("name")
-        let text = try SecretFile(try call.descriptors.first(for: call.entry)).read()
+        let text = try await call.service.files.readSecret(try call.descriptors.first(for: call.entry), call.scope)
         let engine = try await call.engine()
         let ids = try await engine.importKeys(
             text, form: call.arguments.form, into: name, core: call.arguments.text("core"), alongside: call.alongside)
@@ -117,9 +117,8 @@ extension API {
     private static func exportKeys(_ call: Invocation) async throws -> Answer {
         let descriptor = try call.descriptors.first(for: call.entry)
         try await call.checkOutput(descriptor, for: "the keys")
-        let file = SecretFile(descriptor)
         let text = try await call.engine().exportKeys(of: try call.arguments.name("name"), form: call.arguments.form)
-        try file.write(text)
+        try await call.service.files.write(text, to: descriptor, call.scope)
         return Answer(.null)
     }
 }
@@ -132,58 +131,4 @@ extension Parameter {
 
 extension Arguments {
     fileprivate var form: KeyListForm { text("form").flatMap(KeyListForm.init(rawValue:)) ?? .lines }
-}
-
-/// A descriptor through which secrets pass, a bounded number of bytes.
-struct SecretFile {
-    private let descriptor: Int32
-    private static let limit = 65_536
-
-    init(_ descriptor: Int32) { self.descriptor = descriptor }
-
-    /// Reads a secret of at most 64 KiB into locked memory.
-    func read() throws(ControlError) -> SecretBytes {
-        let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.limit + 1, alignment: 1)
-        defer {
-            if let base = chunk.baseAddress { explicit_bzero(base, chunk.count) }
-            chunk.deallocate()
-        }
-        var count = 0
-        while count < chunk.count {
-            let got = Foundation.read(descriptor, chunk.baseAddress.map { $0 + count }, chunk.count - count)
-            if got < 0, errno == EINTR { continue }
-            guard got >= 0 else { throw failed("read") }
-            if got == 0 { break }
-            count += got
-        }
-        guard count <= Self.limit else {
-            throw ControlError(codeName: "callerFile", "the keys are larger than \(Self.limit) bytes")
-        }
-        return SecretBytes(copying: UnsafeRawBufferPointer(rebasing: chunk[..<count]))
-    }
-
-    /// Writes a secret and the end of its line.
-    func write(_ secret: borrowing SecretBytes) throws(ControlError) {
-        let isWritten = secret.withExposedBytes { Self.writeAll($0, to: descriptor) }
-        let end: [UInt8] = [UInt8(ascii: "\n")]
-        guard isWritten, end.withUnsafeBytes({ Self.writeAll($0, to: descriptor) }) else { throw failed("write") }
-        // A pipe or a terminal has nothing to be made durable.
-        if fsync(descriptor) != 0, errno != EINVAL, errno != EROFS { throw failed("write") }
-    }
-
-    static func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> Bool {
-        var rest = bytes[...]
-        while !rest.isEmpty {
-            let part = UnsafeRawBufferPointer(rebasing: rest)
-            let written = Foundation.write(descriptor, part.baseAddress, part.count)
-            if written < 0, errno == EINTR { continue }
-            guard written > 0 else { return false }
-            rest = rest.dropFirst(written)
-        }
-        return true
-    }
-
-    private func failed(_ what: String) -> ControlError {
-        ControlError(codeName: "callerFile", "cannot \(what) the caller's file: \(String(cString: strerror(errno)))")
-    }
 }

@@ -28,6 +28,7 @@ package actor InstanceService: ControlService {
     nonisolated let webhooks: any WebhookPoster
     nonisolated let scripts: (any ScriptEngine)?
     nonisolated let tokens = PlanTokens()
+    nonisolated let files = CallerFiles()
     private let life: Life
     private var refusals = RefusalMeter()
     private var opened: Instance?
