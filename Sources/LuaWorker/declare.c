@@ -62,6 +62,10 @@ static void keep_functions(lua_State *L, const char *word, int body, int record)
     if (strcmp(word, "hook") == 0 && lua_type(L, body) == LUA_TFUNCTION) {
         lua_pushvalue(L, body);
         lua_rawseti(L, record, FUNCTIONS);
+    } else if (strcmp(word, "hook") == 0 && lua_type(L, body) == LUA_TTABLE) {
+        lua_pushliteral(L, "run");
+        lua_rawget(L, body);
+        lua_rawseti(L, record, FUNCTIONS);
     } else if (strcmp(word, "schedule") == 0 && lua_type(L, body) == LUA_TTABLE) {
         lua_createtable(L, 0, 2);
         for (const char *const *name = schedule_functions; *name != NULL; name++) {

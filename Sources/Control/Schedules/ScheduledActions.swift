@@ -169,6 +169,7 @@ final class ScheduledActions: OccurrenceActions {
 
     private func callFunction(_ request: OccurrenceRequest) async throws -> OccurrenceOutcome {
         let scope = CallScope()
+        defer { scope.cancel() }
         let configuration = try await service.configuration()
         let script = try await service.source.script(of: configuration)
         let host = try await service.grantedHost(
@@ -178,7 +179,8 @@ final class ScheduledActions: OccurrenceActions {
             do {
                 _ = try await script.callAction(
                     of: request.id.schedule.description, argument: request.frame,
-                    functions: service.api.entries.map(\.name), host: host)
+                    functions: service.api.entries.map(\.name), host: host,
+                    limits: .hook(within: configuration.timeout(of: request.id.schedule)))
                 return .succeeded(nil)
             } catch let error as CancellationError { throw error } catch { throw ControlError(ofScript: error) }
         } onCancel: {

@@ -24,6 +24,13 @@ package struct HookDeclaration: Hashable, Sendable {
     package let file: String
     /// The line, from 1.
     package let line: Int64
+    /// How long it may take altogether, waiting for what it calls included.
+    package var timeout = Self.usualTimeout
+
+    /// How long a function that may call may take where nothing else is declared: an hour.
+    package static let usualTimeout = Duration.seconds(3600)
+    /// How long it may be given: from a second to a day.
+    package static let timeouts = Duration.seconds(1)...Duration.seconds(86_400)
 
     /// Makes a declaration.
     package init(stage: Stage, index: Int, file: String, line: Int64) {
@@ -65,6 +72,8 @@ package struct ScheduleDeclaration: Hashable, Sendable {
     package let fields: [String: Value]
     /// The functions that it gives.
     package let functions: Set<Function>
+    /// How long its function `action` may take altogether.
+    package var timeout = HookDeclaration.usualTimeout
     /// The file, without its folder.
     package let file: String
     /// The line, from 1.

@@ -102,13 +102,22 @@ struct ConfigurationBuilder {
         guard let stage = HookDeclaration.Stage(rawValue: word) else {
             throw unknown(declaration, word, "stage", among: HookDeclaration.Stage.allCases.map(\.rawValue))
         }
-        guard declaration.body?.typeName == "function" else {
-            let found = declaration.body?.found ?? "nothing"
-            throw declaration.place.error("wants a function, but \(found) stands there")
-        }
         let index = hooks.count { $0.stage == stage } + 1
-        hooks.append(
-            HookDeclaration(stage: stage, index: index, file: declaration.place.file, line: declaration.place.line))
+        var hook = HookDeclaration(
+            stage: stage, index: index, file: declaration.place.file, line: declaration.place.line)
+        if declaration.body?.typeName != "function" {
+            guard case .map? = declaration.body, declaration.body?.typeName == nil else {
+                let found = declaration.body?.found ?? "nothing"
+                throw declaration.place.error("wants a function, but \(found) stands there")
+            }
+            let fields = try Fields(declaration, known: ["run", "timeout"])
+            guard fields["run"]?.typeName == "function" else {
+                throw declaration.place.error(
+                    "its table names no function", hint: "Write { timeout = \"2h\", run = function(run) … end }.")
+            }
+            hook.timeout = try fields.timeout() ?? hook.timeout
+        }
+        hooks.append(hook)
     }
 
     private mutating func addSchedule(_ declaration: Declaration) throws(ScriptingError) {

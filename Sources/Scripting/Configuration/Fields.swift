@@ -1,3 +1,4 @@
+internal import ControlStore
 internal import Frames
 internal import KeyModel
 
@@ -85,6 +86,15 @@ struct Fields {
         let duration = try parse(word, text) { text throws(KeyModelError) in try Duration(parsing: text) }
         guard duration > .zero else { throw place.error("\(quoted(word)) must be more than nothing") }
         return duration
+    }
+
+    /// How long a function may take, at the word `timeout`.
+    func timeout() throws(ScriptingError) -> Duration? {
+        guard let timeout = try duration("timeout") else { return nil }
+        guard HookDeclaration.timeouts.contains(timeout) else {
+            throw place.error("\(quoted("timeout")) is \(timeout.durationText), not from 1s to 1d")
+        }
+        return timeout
     }
 
     /// A whole number above zero; also one that Lua wrote as 1e6.

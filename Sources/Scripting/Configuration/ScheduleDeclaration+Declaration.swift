@@ -11,7 +11,7 @@ extension ScheduleDeclaration {
 
     /// Reads a `schedule "name" { … }`: its words must be known, their values are read where schedules are made of them.
     init(_ declaration: Declaration, name: Name, keyrings: [Name]) throws(ScriptingError) {
-        let known = Self.words.union(Function.allCases.map(\.rawValue)).union(["keyring"])
+        let known = Self.words.union(Function.allCases.map(\.rawValue)).union(["keyring", "timeout"])
         let fields = try Fields(declaration, known: known)
         let keyring = try fields.name("keyring")
         if let keyring, !keyrings.contains(keyring) {
@@ -32,6 +32,13 @@ extension ScheduleDeclaration {
         self.init(
             name: name, keyring: keyring, fields: values, functions: functions, file: declaration.place.file,
             line: declaration.place.line)
+        if let timeout = try fields.timeout() {
+            guard functions.contains(.action) else {
+                throw fields.place.error(
+                    "\(quoted("timeout")) needs a function as its action", hint: "Give action = function(ctx) … end.")
+            }
+            self.timeout = timeout
+        }
     }
 }
 

@@ -30,17 +30,18 @@ package final class ConfigurationScript: Sendable {
     ///   - argument: What its function gets.
     ///   - functions: The host's functions that it finds.
     ///   - host: Performs its calls and takes what it prints.
-    ///   - limits: What it may use up.
+    ///   - limits: What it may use up; default: as the hook declares.
     /// - Returns: What it gave back.
     /// - Throws: As ``ScriptSession/run(text:name:isInteractive:arguments:limits:)``.
     /// - Important: Cancelling interrupts it; what it has called already may have had its effect.
     package func call(
         _ hook: HookDeclaration, argument: FrameValue, functions: [String], host: any ScriptHost,
-        limits: ScriptLimits = .hook
+        limits: ScriptLimits? = nil
     ) async throws -> ScriptResult {
         let target: [String: FrameValue] = [
             "word": "hook", "name": .string(hook.stage.rawValue), "index": .integer(Int64(hook.index)),
         ]
+        let limits = limits ?? .hook(within: hook.timeout)
         return try await evaluate(target, argument, limits, in: makeWorker(functions), host)
     }
 
@@ -77,7 +78,8 @@ package final class ConfigurationScript: Sendable {
     /// - Throws: As ``ScriptSession/run(text:name:isInteractive:arguments:limits:)``.
     /// - Important: Cancelling interrupts it; what it has called already may have had its effect.
     package func callAction(
-        of name: String, argument: FrameValue, functions: [String], host: any ScriptHost, limits: ScriptLimits = .hook
+        of name: String, argument: FrameValue, functions: [String], host: any ScriptHost,
+        limits: ScriptLimits = .hook(within: HookDeclaration.usualTimeout)
     ) async throws -> ScriptResult {
         let target: [String: FrameValue] = ["word": "schedule", "name": .string(name), "function": "action"]
         return try await evaluate(target, argument, limits, in: makeWorker(functions), host)

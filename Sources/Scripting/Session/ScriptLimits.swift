@@ -18,8 +18,10 @@ package struct ScriptLimits: Hashable, Sendable {
 
     /// Of a console or a script file: 5 s of the processor, a day.
     package static let interactive = ScriptLimits(processorTime: .seconds(5), time: .seconds(86_400))
-    /// Of a hook: 2 s of the processor, 10 minutes.
-    package static let hook = ScriptLimits(processorTime: .seconds(2), time: .seconds(600))
+    /// Of a hook: 2 s of the processor, and as long as it was given, waiting for what it calls included.
+    package static func hook(within time: Duration) -> ScriptLimits {
+        ScriptLimits(processorTime: .seconds(2), time: time)
+    }
     /// Of a function of a schedule: 50 ms of the processor, 2 s, and no calls.
     package static let schedule = ScriptLimits(processorTime: .milliseconds(50), time: .seconds(2), calls: 1)
 

@@ -91,6 +91,36 @@ struct ConfigurationScriptTests {
             ])
     }
 
+    @Test func aHookMayBeGivenItsTime() async throws {
+        let (configuration, script) = try await load(
+            """
+            database "sqlite:a.db"
+            keyring "main"
+            hook "before" { timeout = "1s", run = function(run) return backups.create() end }
+            hook "after" (function() end)
+            schedule "own" { keyring = "main", tz = "UTC", cron = "@daily", timeout = "2h", action = function() end }
+            """)
+        #expect(configuration.hooks.map(\.timeout) == [.seconds(1), .seconds(3600)])
+        #expect(configuration.schedules.map(\.timeout) == [.seconds(7200)])
+        let slow = SlowHost()
+        let error = await #expect(throws: ScriptingError.self) {
+            try await script.call(
+                configuration.hooks[0], argument: .null, functions: ["backups.create"], host: slow)
+        }
+        #expect(error?.code == .callerLimitExceeded)
+    }
+
+    @Test(arguments: [
+        (#"hook "before" { timeout = "2d", run = function() end }"#, "not from 1s to 1d"),
+        (#"hook "before" { timeout = "2h" }"#, "names no function"),
+        (#"hook "before" { run = function() end, timout = "2h" }"#, "unknown word \"timout\""),
+        (#"schedule "x" { tz = "UTC", cron = "@daily", timeout = "2h" }"#, "needs a function as its action"),
+    ])
+    func aWrongTimeIsRefused(text: String, problem: String) async throws {
+        let error = await #expect(throws: ScriptingError.self) { try await load("database 'sqlite:a.db' \(text)") }
+        #expect(error?.message.contains(problem) == true, "\(error?.message ?? "")")
+    }
+
     @Test func aHookThatFailsSaysWhy() async throws {
         let script = try await load(Self.text).script
         let hook = HookDeclaration(stage: .after, index: 1, file: "", line: 0)
@@ -179,4 +209,13 @@ struct ConfigurationScriptTests {
         }
         #expect(error?.message.hasPrefix("scripts/bad.lua:2: ") == true, "\(error?.message ?? "")")
     }
+}
+
+/// Answers nothing for longer than a test waits.
+private struct SlowHost: ScriptHost {
+    func call(_ name: String, _ arguments: [FrameValue]) async throws -> FrameValue {
+        try await Task.sleep(for: .seconds(600))
+        return .null
+    }
+    func output(_ text: String) async {}
 }
