@@ -38,6 +38,9 @@ package enum BackslashCommand: Hashable, Sendable {
         ["Ctrl-_, Alt-_", "undo, redo"],
     ]
 
+    /// Whether a text of Lua is part of it.
+    var isLua: Bool { if case .watch = self { true } else { false } }
+
     private static let names = ["?", "q", "x", "o", "watch", "timing", "history"]
 
     /// Reads a line that begins with a backslash.

@@ -14,7 +14,6 @@ extension InteractiveConsole {
             guard submission.isTyped else {
                 return say("what is pasted is no command; type it", .warning)
             }
-            keep(text, isSecret: false)
             return await perform(command: text)
         }
         await beginSession()
@@ -145,8 +144,14 @@ extension InteractiveConsole {
 
     private func perform(command text: String) async {
         do {
-            try await perform(BackslashCommand(text))
+            let command = try BackslashCommand(text)
+            // What is watched is Lua, which may hold a secret; whether it does is known once the API is.
+            if case .watch = command { await beginSession() }
+            keep(text, isSecret: command.isLua ? nil : false)
+            await perform(command)
         } catch {
+            // What is no command may still hold one.
+            keep(text, isSecret: nil)
             show(error)
         }
     }
@@ -182,7 +187,6 @@ extension InteractiveConsole {
 
     /// Shows an input again and again, until somebody stops it or it fails.
     private func watch(_ seconds: Double, _ input: String) async {
-        await beginSession()
         while !isLeaving {
             let script = Script(input, name: "console", isInteractive: true, confirmation: settings.confirmation)
             let result = await finish(.script(script))
