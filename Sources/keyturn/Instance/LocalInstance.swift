@@ -15,25 +15,43 @@ struct LocalInstance: InstanceSource {
     let logger: Logger
     /// Told which providers the instance has once it is open.
     let hosted: HostedProviders
+    /// The texts as they were loaded.
+    private let shelf = ScriptShelf()
+
+    init(directory: InstanceDirectory, logger: Logger, hosted: HostedProviders) {
+        self.directory = directory
+        self.logger = logger
+        self.hosted = hosted
+    }
 
     func configuration() async throws -> Configuration {
         let description = try directory.read()
-        return try await Parts().load(description.configuration, scripts: directory.scripts)
+        let (configuration, script) = try await loadScript(description.configuration)
+        shelf.put(script, for: configuration.hash)
+        return configuration
     }
 
     func script(of configuration: Configuration) async throws -> ConfigurationScript {
-        let (present, script) = try await ConfigurationLoader(cores: Parts().cores.descriptors)
-            .loadScript(file: configuration.file, scripts: directory.scripts)
+        if let script = shelf.script(of: configuration.hash) { return script }
+        let (present, script) = try await loadScript(configuration.file)
         guard present.hash == configuration.hash else {
             throw CommandError(
                 .callerFile,
                 "\(quoted(configuration.file)) or the scripts beside it have changed since they were loaded",
                 hint: "Take them up first: keyturn call configuration.load.")
         }
+        shelf.put(script, for: configuration.hash)
         return script
     }
 
+    private func loadScript(_ file: String) async throws -> (configuration: Configuration, script: ConfigurationScript)
+    {
+        try await ConfigurationLoader(cores: Parts().cores.descriptors).loadScript(
+            file: file, scripts: directory.scripts)
+    }
+
     func open(_ configuration: Configuration, beginsJournal: Bool) async throws -> Instance {
+        shelf.keep(configuration.hash)
         if beginsJournal { try directory.beginJournal(of: try directory.read().instance) }
         let parts = try Parts()
         let store = try await Parts.connect(configuration.database)
@@ -57,6 +75,7 @@ struct LocalInstance: InstanceSource {
     }
 
     func instance(_ instance: Instance, takingUp configuration: Configuration) async throws -> Instance {
+        shelf.keep(configuration.hash)
         var instance = instance
         let next = try await Parts().providers(
             of: configuration, local: try LocalProvider(opening: directory.rootKey), control: instance.context.control,
