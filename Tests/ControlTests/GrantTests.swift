@@ -34,6 +34,52 @@ struct GrantTests {
         await service.stop()
     }
 
+    @Test(arguments: [
+        "configuration.load", "keyrings.approve", "keyrings.recover", "keyrings.erase", "byok.save", "recover",
+    ])
+    func whatIsForPeopleIsGrantedToNobody(name: String) async throws {
+        let bench = try await ControlBench()
+        bench.configure { $0.mentions = [name, "runs.pause"] }
+        let called = Entry(
+            name, "Test", example: "", result: "nothing", role: .viewer, effect: .adds, handler: { _ in Answer(.null) })
+        let service = try bench.service(
+            .daemon,
+            api: API.builtIn.filter { $0.name != name || name == "configuration.load" }
+                + (name == "configuration.load" ? [] : [called]))
+        try await service.start()
+        let loaded = try await service.session().call("configuration.load")
+        #expect(loaded.value["granted"] == ["runs.pause"])
+        // A grant of before that names it is of no use either.
+        let hash = bench.configuration.hash
+        try await bench.control.write { session in
+            try session.record(
+                GrantRecord(configurationHash: hash, calls: [name], actor: "x", at: ControlBench.now()))
+        }
+        for way in [Peer.Way.hook, .schedule] {
+            let host = try await service.grantedHost(way, name: "x", client: ScriptedClient(), scope: CallScope())
+            let refused = await controlError { _ = try await host.call(name, []) }
+            #expect(refused?.codeName == "callerNotAllowed" && refused?.message.contains("people alone") == true)
+            let direct = try await service.session(.me(way))
+            #expect(await controlError { try await direct.call(name) }?.codeName == "callerNotAllowed")
+        }
+        for way in [Peer.Way.console, .call, .script] where name != "recover" {
+            #expect(await controlError { try await service.session(.me(way)).call(name) } == nil, "\(way)")
+        }
+        await service.stop()
+    }
+
+    @Test func whatNobodyLooksAtGrantsNothingNew() async throws {
+        let (bench, service, _) = try await granted(["notify.webhook"])
+        bench.configure { $0.mentions = ["notify.webhook", "commands.run"] }
+        let client = ScriptedClient()
+        let loaded = try await service.session().call("configuration.load", named: ["grant": false], for: client)
+        #expect(loaded.value["granted"] == ["notify.webhook"] && loaded.value["notGranted"] == ["commands.run"])
+        #expect(client.events.contains(.warning("not granted: commands.run")))
+        let seen = try await service.session().call("configuration.load")
+        #expect(seen.value["granted"] == ["notify.webhook", "commands.run"])
+        await service.stop()
+    }
+
     @Test func withoutAGrantAHookOnlyLooks() async throws {
         let (_, service, host) = try await granted([])
         #expect(

@@ -43,12 +43,13 @@ struct OutsideTests {
     }
 
     @Test func aCommandIsInterrupted() async throws {
-        let (_, service) = try await service(["/bin/sleep", "600"])
+        let (bench, service) = try await service(["/bin/sleep", "600"])
         let session = try await service.session()
         let running = Task { await controlError { try await session.call("commands.run", "tool") } }
         try await Task.sleep(for: .milliseconds(200))
         await session.cancel()
         #expect(await running.value?.codeName == "callerInterrupted")
+        #expect(try await bench.audit().last?.result == .unknown, "what it had done by then is not known")
         await service.stop()
     }
 
@@ -63,12 +64,13 @@ struct OutsideTests {
     }
 
     @Test func onlyWhatTheConfigurationNamesIsRun() async throws {
-        let (_, service) = try await service(["/nowhere/at/all"])
+        let (bench, service) = try await service(["/nowhere/at/all"])
         let session = try await service.session()
         let unknown = await controlError { try await session.call("commands.run", "tol") }
         #expect(unknown?.codeName == "callerNotFound" && unknown?.hint == "Did you mean \"tool\"?")
         let missing = await controlError { try await session.call("commands.run", "tool") }
         #expect(missing?.codeName == "providerUnavailable" && missing?.message.contains("No such file") == true)
+        #expect(try await bench.audit().last?.result == .failed, "it was begun, so it was not refused")
         #expect(await controlError { try await session.call("notify.webhook", "ops") }?.codeName == "callerNotFound")
         #expect(await controlError { try await session.call("commands.run", "tool", ["a"]) }?.codeName == "callerUsage")
         await service.stop()

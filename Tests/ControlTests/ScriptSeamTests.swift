@@ -1,5 +1,7 @@
 import Control
+import ControlStore
 import Frames
+import KeyModel
 import Scripting
 import Testing
 
@@ -51,6 +53,47 @@ struct ScriptSeamTests {
 }
 
 struct LuaSessionTests {
+    private func commands(_ argv: [String]) async throws -> (ControlBench, any ControlChannel, InstanceService) {
+        let bench = try await ControlBench()
+        let command = CommandDeclaration(name: try Name("tool"), argv: argv, timeout: .seconds(600))
+        bench.configure { $0.commands = [command] }
+        let service = try bench.service(scripts: LuaScripts())
+        return (bench, try await service.session(.me(.console), interactive: true), service)
+    }
+
+    @Test func whatAKilledScriptCalledEndsWithIt() async throws {
+        let (bench, session, service) = try await commands(["/bin/sleep", "600"])
+        var script = Script("commands.run('tool')", name: "t", isInteractive: true, confirmation: .given)
+        script.timeLimit = .seconds(1)
+        let error = await controlError { _ = try await session.perform(.script(script), for: ScriptedClient()) }
+        #expect(error?.codeName == "callerLimitExceeded", "\(String(describing: error))")
+        #expect(
+            try await eventually { try await bench.audit().last?.result == .unknown },
+            "the command was killed, and the log says that its effect is not known")
+        await service.stop()
+    }
+
+    @Test func whatIsTypedInSecretIsNotAudited() async throws {
+        let (bench, session, service) = try await commands(["/bin/true"])
+        func run(_ text: String) async throws -> ControlError? {
+            await controlError {
+                _ = try await session.perform(
+                    .script(Script(text, name: "t", isInteractive: true, confirmation: .given)),
+                    for: ScriptedClient("hunter2"))
+            }
+        }
+        #expect(try await run("kept = secret.prompt('PIN')") == nil)
+        _ = try await run("notify.webhook('ops', { text = 'it is ' .. kept, [kept] = { kept } })")
+        let log = try await bench.audit()
+        #expect(log.last?.call == "notify.webhook")
+        #expect(log.contains { $0.arguments.contains("(not recorded)") })
+        #expect(log.allSatisfy { !"\($0)".contains("hunter2") })
+        let refused = try await run("commands.run('tool', '--password=' .. kept)")
+        #expect(refused?.codeName == "callerUsage" && refused?.message.contains("secret.prompt") == true)
+        #expect(try await run("commands.run('tool', 'harmless')") == nil)
+        await service.stop()
+    }
+
     @Test func luaCallsTheAPIAndKeepsItsVariables() async throws {
         let bench = try await ControlBench()
         let service = try bench.service(scripts: LuaScripts())

@@ -107,9 +107,12 @@ package struct Arguments: Sendable {
         return run
     }
 
-    /// The arguments as JSON for the audit log, sensitive ones left out.
-    func audited(_ entry: Entry) -> String {
-        var shown = values
+    /// Whether one of them holds something that was typed in secret.
+    func hold(_ secrets: PromptedSecrets) -> Bool { secrets.stand(in: .map(values)) }
+
+    /// The arguments as JSON for the audit log, sensitive ones and what was typed in secret left out.
+    func audited(_ entry: Entry, without secrets: PromptedSecrets = PromptedSecrets()) -> String {
+        var shown = values.mapValues { secrets.masked($0) }
         for parameter in entry.parameters where parameter.isSensitive && shown[parameter.name] != nil {
             shown[parameter.name] = "(not recorded)"
         }

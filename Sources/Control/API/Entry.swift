@@ -41,6 +41,8 @@ package struct Entry: Sendable {
     package var takesConfiguration = false
     /// Whether it shows how far it is through its client while it works.
     package var reportsProgress = false
+    /// Whether its arguments are seen by others on the machine, as those of a program are.
+    package var showsArguments = false
     /// Carries it out.
     package let handler: Handler
 
@@ -48,7 +50,8 @@ package struct Entry: Sendable {
     package init(
         _ name: String, _ summary: String, details: String = "", example: String, parameters: [Parameter] = [],
         result: String, errors: [String] = [], role: Role, effect: Effect = .reads, outlivesStore: Bool = false,
-        takesConfiguration: Bool = false, reportsProgress: Bool = false, handler: @escaping Handler
+        takesConfiguration: Bool = false, reportsProgress: Bool = false, showsArguments: Bool = false,
+        handler: @escaping Handler
     ) {
         self.name = name
         self.summary = summary
@@ -62,6 +65,7 @@ package struct Entry: Sendable {
         self.outlivesStore = outlivesStore
         self.takesConfiguration = takesConfiguration
         self.reportsProgress = reportsProgress
+        self.showsArguments = showsArguments
         self.handler = handler
     }
 

@@ -125,6 +125,7 @@ package final class AuditOutcome: Sendable {
     private let log: AuditLog
     private let recorded = Mutex<AuditHead?>(nil)
     private let seen = Mutex<String?>(nil)
+    private let outside = Mutex(false)
 
     init(of intent: Int64, template: AuditRecord, log: AuditLog) {
         self.intent = intent
@@ -136,6 +137,12 @@ package final class AuditOutcome: Sendable {
 
     /// Adds to what the outcome will say: a run's number, a status.
     package func note(_ detail: String) { seen.withLock { $0 = detail } }
+
+    /// Notes that the call is about to have an effect outside, of which nothing is known where it is cut off.
+    package func reachesOutside() { outside.withLock { $0 = true } }
+
+    /// Whether the call has had, or may have had, an effect outside.
+    var isOutside: Bool { outside.withLock { $0 } }
 
     /// Records inside a transaction that the call was carried out.
     ///

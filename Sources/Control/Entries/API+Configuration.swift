@@ -18,9 +18,14 @@ extension API {
                 "Take up keyturn.lua as its file stands now, and grant its hooks and schedules their calls",
                 details: """
                     A configuration whose hash is new is confirmed once: its functions act under this grant without anybody \
-                    asking, so the calls that they name are listed first. What they call beyond that is refused to them.
+                    asking, so the calls that they name are listed first. What they call beyond that is refused to them. With \
+                    grant = false, as at SIGHUP, they keep what was granted before and get nothing new.
                     """,
-                example: "configuration.load()", result: "hash and granted calls",
+                example: "configuration.load()",
+                parameters: [
+                    .optional("grant", .truth, "grant them the calls that they name for the first time", default: true)
+                ],
+                result: "hash, granted calls, and those that they name and did not get",
                 errors: ["callerConfigurationInvalid", "callerConfigurationConflict"], role: .serverAdmin,
                 effect: .changes(proposeLoading), handler: load),
         ]
@@ -30,7 +35,7 @@ extension API {
     /// those that the actions of its schedules come to.
     package func grantable(by configuration: Configuration) -> [String] {
         let wanted = configuration.mentions.union(configuration.schedules.flatMap(\.impliedCalls))
-        return entries.filter { $0.isMutating && wanted.contains($0.name) }.map(\.name)
+        return entries.filter { $0.isMutating && wanted.contains($0.name) && !Self.isForPeople($0.name) }.map(\.name)
     }
 
     private static func show(_ call: Invocation) async throws -> Answer {
@@ -64,12 +69,14 @@ extension API {
                 hint: "Stop Keyturn, then start it with the new one; an instance belongs to one database.")
         }
         try configuration.refuseUnfitSchedules()
-        let calls = call.service.api.grantable(by: configuration)
-        let what = calls.isEmpty ? "calls nothing that changes anything" : "may call \(calls.joined(separator: ", "))"
+        let (calls, withheld) = try await grants(call, configuration)
+        let what =
+            calls.isEmpty ? "may call nothing that changes anything" : "may call \(calls.joined(separator: ", "))"
         var proposal = Proposal(
             "This takes up \(quoted(configuration.file)), whose hooks and schedules \(what)", byTyping: "load",
             facts: [configuration.hash] + calls)
         proposal.warnings = await call.service.warnings(about: configuration)
+        if !withheld.isEmpty { proposal.warnings.append("not granted: \(withheld.joined(separator: ", "))") }
         proposal.subject = configuration
         return proposal
     }
@@ -78,7 +85,7 @@ extension API {
         guard let configuration = call.proposal?.subject as? Configuration else {
             throw ControlError(.internalProtocol, "the configuration was not read")
         }
-        let calls = call.service.api.grantable(by: configuration)
+        let (calls, withheld) = try await grants(call, configuration)
         let grant = GrantRecord(
             configurationHash: configuration.hash, calls: calls, actor: call.actor, at: call.instance.context.now())
         let granted = calls.isEmpty ? "nothing" : calls.joined(separator: ", ")
@@ -89,7 +96,27 @@ extension API {
         }
         await call.service.replace(configuration)
         return Answer(
-            ["hash": .string(configuration.hash), "granted": .array(calls.map { .string($0) })],
-            [.lines(["\(configuration.file) is taken up"] + calls.map { "  may call \($0)" })])
+            [
+                "hash": .string(configuration.hash), "granted": .array(calls.map { .string($0) }),
+                "notGranted": .array(withheld.map { .string($0) }),
+            ],
+            [
+                .lines(
+                    ["\(configuration.file) is taken up"] + calls.map { "  may call \($0)" }
+                        + withheld.map { "  was not granted \($0)" })
+            ])
+    }
+
+    /// What the functions of a configuration get: all that they name, or only what was granted before; and what is kept from them.
+    private static func grants(
+        _ call: Invocation, _ configuration: Configuration
+    ) async throws -> (calls: [String], withheld: [String]) {
+        let wanted = call.service.api.grantable(by: configuration)
+        guard !call.arguments.truth("grant") else { return (wanted, []) }
+        let former = [configuration.hash, call.instance.configuration.hash]
+        let granted = try await call.instance.context.control.read { session in
+            Set(try former.flatMap { try session.grant(of: $0)?.calls ?? [] })
+        }
+        return (wanted.filter(granted.contains), wanted.filter { !granted.contains($0) })
     }
 }

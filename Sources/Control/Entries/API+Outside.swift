@@ -42,7 +42,7 @@ extension API {
                     let name = try call.arguments.required("name")
                     let facts = try [name] + command(call).argv + words(call.arguments)
                     return Proposal("This runs command \"\(name)\" outside of Keyturn", byTyping: name, facts: facts)
-                }, handler: run),
+                }, showsArguments: true, handler: run),
         ]
     }
 
@@ -63,6 +63,7 @@ extension API {
         guard body.count <= 1 << 20 else {
             throw ControlError(.callerLimitExceeded, "the payload is larger than 1 MiB")
         }
+        call.outcome?.reachesOutside()
         let status = try await call.service.webhooks.post(body, to: webhook)
         call.outcome?.note("status \(status)")
         return Answer(
@@ -72,7 +73,9 @@ extension API {
 
     private static func run(_ call: Invocation) async throws -> Answer {
         let command = try command(call)
-        let ended = try await OutsideCommand(command, words(call.arguments)).run(call.scope)
+        let words = try words(call.arguments)
+        call.outcome?.reachesOutside()
+        let ended = try await OutsideCommand(command, words).run(call.scope)
         call.outcome?.note("exit status \(ended.status)")
         return Answer(
             [

@@ -19,6 +19,8 @@ struct ScriptedHooks: RunHooks {
     func perform(_ hook: HookDeclaration, on occasion: HookOccasion) async throws {
         let script = try await service.source.script(of: configuration)
         let scope = CallScope()
+        // A hook that is killed leaves no call behind.
+        defer { scope.cancel() }
         let granted = try await service.grantedHost(
             .hook, name: "\(hook.stage.rawValue) hook of run \(occasion.run.id)",
             client: HookClient(occasion: occasion),

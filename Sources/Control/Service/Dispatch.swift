@@ -16,11 +16,13 @@ struct Dispatch: Sendable {
     /// What the caller may call, where a grant holds it to that; nil for people.
     private let grant: Set<String>?
     private let fence: @Sendable (ControlSession) throws -> Void
+    /// What was typed in secret in the caller's session.
+    private let secrets: PromptedSecrets
 
     init(
         _ service: InstanceService, _ peer: Peer, _ hello: SessionHello, _ client: any ControlClient,
-        _ scope: CallScope,
-        grant: Set<String>? = nil, fence: @escaping @Sendable (ControlSession) throws -> Void = { _ in }
+        _ scope: CallScope, grant: Set<String>? = nil, secrets: PromptedSecrets = PromptedSecrets(),
+        fence: @escaping @Sendable (ControlSession) throws -> Void = { _ in }
     ) {
         self.service = service
         self.peer = peer
@@ -29,6 +31,7 @@ struct Dispatch: Sendable {
         self.scope = scope
         self.grant = grant
         self.fence = fence
+        self.secrets = secrets
     }
 
     /// Whether a person can be asked.
@@ -44,6 +47,7 @@ struct Dispatch: Sendable {
         let arguments = try Arguments(of: call, for: entry)
         let configuration = try await service.configuration()
         let role = try await allowed(entry, arguments, configuration)
+        try refuseSecrets(entry, arguments)
         if case .accepts(let proposal) = entry.effect { try await confirm(proposal, call.confirmation) }
         let instance = try await service.instance(configuration, beginsJournal: entry.beginsJournal)
         if entry.takesConfiguration, role == .serverAdmin { try await service.takeUp(configuration, for: peer) }
@@ -66,6 +70,10 @@ struct Dispatch: Sendable {
         var refusal: ControlError?
         if role.map({ $0 < entry.role }) ?? true {
             refusal = Invocation.refusal(of: entry.name, to: peer, holding: role, needing: entry.role)
+        } else if entry.isMutating, API.isForPeople(entry.name), grant != nil || !peer.way.isOfPeople {
+            refusal = ControlError(
+                .callerNotAllowed, "\(entry.name) is for people alone, and no \(peer.way.rawValue) may call it",
+                hint: "Call it in a console, or with \"keyturn call\".")
         } else if let grant, entry.isMutating, !grant.contains(entry.name) {
             refusal = ControlError(
                 .callerNotAllowed, "\(entry.name) was not granted to the \(peer.way.rawValue)s of this configuration",
@@ -82,7 +90,16 @@ struct Dispatch: Sendable {
     ) async throws {
         let instance = try await service.instance(configuration)
         await service.audit(
-            refusal: entry.name, arguments.audited(entry), by: peer, why: refusal.message, in: instance)
+            refusal: entry.name, arguments.audited(entry, without: secrets), by: peer, why: refusal.message,
+            in: instance)
+    }
+
+    /// Refuses what was typed in secret where everybody on the machine could read it.
+    private func refuseSecrets(_ entry: Entry, _ arguments: Arguments) throws(ControlError) {
+        guard entry.showsArguments, arguments.hold(secrets) else { return }
+        throw ControlError(
+            .callerUsage, "\(entry.name): an argument holds what was typed at secret.prompt",
+            hint: "The arguments of programs are seen by everybody on the machine; have the program read it itself.")
     }
 
     /// Records a refusal that only the arguments led to.
@@ -101,7 +118,7 @@ struct Dispatch: Sendable {
     private func change(_ invocation: Invocation, _ call: Call) async throws -> Answer {
         let entry = invocation.entry
         let log = AuditLog(invocation.instance.context)
-        let arguments = invocation.arguments.audited(entry)
+        let arguments = invocation.arguments.audited(entry, without: secrets)
         let outcome: AuditOutcome
         do {
             // What a set-back database must not get is not written to it, not even an intent.
@@ -114,8 +131,11 @@ struct Dispatch: Sendable {
         }
         var audited = invocation
         audited.outcome = outcome
+        var hasBegun = false
         do {
-            let answer = try await entry.handler(try await confirmed(audited, call))
+            let confirmed = try await confirmed(audited, call)
+            hasBegun = true
+            let answer = try await entry.handler(confirmed)
             do { try await outcome.finish() } catch let error as StorageError {
                 guard entry.outlivesStore else { throw error }
                 try await log.note(entry.name, arguments, by: peer, result: "let through")
@@ -123,9 +143,9 @@ struct Dispatch: Sendable {
             return answer
         } catch {
             let coded = ControlError(wrapping: error)
-            let isRefusal = [2, 3, 130].contains(coded.status) && !coded.codeName.hasPrefix("store")
+            let result = Self.result(of: coded, hasBegun: hasBegun, outcome)
             do {
-                try await outcome.fail(isRefusal ? .refused : .failed, "\(coded.codeName): \(coded.message)")
+                try await outcome.fail(result, secrets.masked("\(coded.codeName): \(coded.message)"))
             } catch {
                 service.logger.error(
                     "outcome not recorded", metadata: ["call": "\(entry.name)", "intent": "\(outcome.intent)"])
@@ -134,11 +154,24 @@ struct Dispatch: Sendable {
         }
     }
 
+    /// What the log says of a call that ended with an error: refused where its effect was never begun, unknown where it had
+    /// reached outside and was cut off there.
+    private static func result(
+        of error: ControlError, hasBegun: Bool, _ outcome: AuditOutcome
+    ) -> AuditRecord.Result {
+        if error.codeName == notAllowed { return .refused }
+        guard hasBegun else {
+            return [2, 3, 130].contains(error.status) && !error.codeName.hasPrefix("store") ? .refused : .failed
+        }
+        return outcome.isOutside && [4, 130].contains(error.status) ? .unknown : .failed
+    }
+
     /// Pause, cancel and the like, which must work when the database does not: noted in the node's journal.
     private func withoutStore(_ invocation: Invocation, _ call: Call, _ log: AuditLog) async throws -> Answer {
         let entry = invocation.entry
         let confirmed = try await confirmed(invocation, call)
-        try await log.note(entry.name, invocation.arguments.audited(entry), by: peer, result: "let through")
+        let arguments = invocation.arguments.audited(entry, without: secrets)
+        try await log.note(entry.name, arguments, by: peer, result: "let through")
         return try await entry.handler(confirmed)
     }
 
@@ -147,7 +180,8 @@ struct Dispatch: Sendable {
         _ = try await invocation.engine()
         var audited = invocation
         let outcome = try await AuditLog(invocation.instance.context).intent(
-            invocation.entry.name, invocation.arguments.audited(invocation.entry), by: peer, acceptsSetBack: true)
+            invocation.entry.name, invocation.arguments.audited(invocation.entry, without: secrets), by: peer,
+            acceptsSetBack: true)
         audited.outcome = outcome
         do {
             let answer = try await invocation.entry.handler(audited)

@@ -14,6 +14,7 @@ actor Session: ControlChannel {
     private var scope: CallScope?
     private var runner: (any ScriptRunner)?
     private let seen = SeenAnswers()
+    private let secrets = PromptedSecrets()
 
     init(_ service: InstanceService, peer: Peer, hello: SessionHello) {
         self.service = service
@@ -37,7 +38,7 @@ actor Session: ControlChannel {
             case .complete(let text, let cursor):
                 return Answer(await Completion(service, peer).candidates(text: text, cursor: cursor))
             case .call(let call):
-                return try await Dispatch(service, peer, hello, client, scope).perform(call)
+                return try await Dispatch(service, peer, hello, client, scope, secrets: secrets).perform(call)
             case .script(let script): return try await run(script, for: client, scope)
             }
         } catch {
@@ -66,8 +67,11 @@ actor Session: ControlChannel {
         }
         let runner = self.runner ?? scripts.makeSession()
         self.runner = runner
-        let dispatch = Dispatch(service, peer, hello, client, scope)
-        let host = SessionHost(dispatch: dispatch, confirmation: script.confirmation, client: client, seen: seen)
+        // A script that is killed leaves no call behind.
+        defer { scope.cancel() }
+        let dispatch = Dispatch(service, peer, hello, client, scope, secrets: secrets)
+        let host = SessionHost(
+            dispatch: dispatch, confirmation: script.confirmation, client: client, seen: seen, secrets: secrets)
         return seen.recalled(try await runner.run(script, api: service.api, host: host))
     }
 }
@@ -90,7 +94,8 @@ extension InstanceService {
         fence: @escaping @Sendable (ControlSession) throws -> Void = { _ in }
     ) async throws -> any ScriptHost {
         let dispatch = try await grantedDispatch(way, name: name, client: client, scope: scope, fence: fence)
-        return SessionHost(dispatch: dispatch, confirmation: .given, client: client, seen: SeenAnswers())
+        return SessionHost(
+            dispatch: dispatch, confirmation: .given, client: client, seen: SeenAnswers(), secrets: PromptedSecrets())
     }
 
     /// What takes single calls of a hook or a schedule, under the same grant.
@@ -112,6 +117,7 @@ struct SessionHost: ScriptHost {
     let confirmation: Confirmation
     let client: any ControlClient
     let seen: SeenAnswers
+    let secrets: PromptedSecrets
 
     func call(_ name: String, _ arguments: [FrameValue]) async throws -> FrameValue {
         if name == "secret.prompt" { return try await prompt(arguments) }
@@ -134,6 +140,7 @@ struct SessionHost: ScriptHost {
             throw ControlError(
                 .callerNotConfirmed, "nobody is there to type a secret", hint: "Run it in a console on a terminal.")
         }
+        try secrets.note(answer)
         return .string(answer)
     }
 }

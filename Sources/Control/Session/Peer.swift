@@ -12,6 +12,14 @@ package struct Peer: Hashable, Sendable {
         case hook
         /// A schedule.
         case schedule
+
+        /// Whether a person, or a program of theirs, calls; only such ways may a client claim.
+        package var isOfPeople: Bool {
+            switch self {
+            case .console, .script, .call: true
+            case .hook, .schedule: false
+            }
+        }
     }
 
     /// The user.

@@ -68,8 +68,8 @@ extension ClientMessage {
         guard version == Wire.version else {
             return .hello(version: version, SessionHello(way: .call, isInteractive: false))
         }
-        guard let way = Peer.Way(rawValue: try fields.text("way", most: 32)) else {
-            throw wireError("\(quoted("way")) names none that is known")
+        guard let way = Peer.Way(rawValue: try fields.text("way", most: 32)), way.isOfPeople else {
+            throw wireError("\(quoted("way")) names none that a client may come by")
         }
         let width = try fields.optionalInteger("width", in: 1...100_000)
         let hello = SessionHello(way: way, isInteractive: try fields.bool("interactive"), width: width.map { Int($0) })

@@ -74,7 +74,7 @@ package struct AuditRecord: Hashable, Sendable {
         case failed
         /// It was not let through or not confirmed; nothing was changed.
         case refused
-        /// The process ended before it could say.
+        /// The process ended before it could say, or what was done outside was cut off.
         case unknown
     }
 

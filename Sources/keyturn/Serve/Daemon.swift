@@ -61,13 +61,15 @@ struct Daemon {
         _exit(ExitStatus.killed.rawValue)
     }
 
-    /// Takes up the configuration as its file stands, as the daemon's own user; the role of that user decides.
+    /// Takes up the configuration as its file stands, as the daemon's own user, whose role decides; its hooks and schedules
+    /// get no call that they had not before.
     private func reload() async {
         manager.isReloading()
         do {
             let hello = SessionHello(way: .call, isInteractive: false)
             let channel = try await service.openSession(for: Peer.own(by: .call), hello: hello)
-            let call = Call("configuration.load", confirmation: .given)
+            // Nobody looks at what it would grant.
+            let call = Call("configuration.load", named: ["grant": false], confirmation: .given)
             _ = try await channel.perform(.call(call), for: LoggingClient(logger: logger))
             await channel.close()
             logger.notice("configuration taken up")

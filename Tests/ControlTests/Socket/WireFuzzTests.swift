@@ -7,6 +7,14 @@ import ToolTesting
 
 /// The parsers of what comes over the socket, fed with what no peer of ours sends.
 struct WireFuzzTests {
+    @Test(arguments: Peer.Way.allCases)
+    func aClientComesByAWayOfPeopleAlone(way: Peer.Way) {
+        let hello = ClientMessage.hello(version: Wire.version, SessionHello(way: way, isInteractive: false))
+        let read = Result { () throws(ControlError) in try ClientMessage(hello.frame) }
+        #expect((try? read.get()) != nil ? way.isOfPeople : !way.isOfPeople)
+        #expect([Peer.Way.hook, .schedule].contains(way) != way.isOfPeople)
+    }
+
     private static let clientMessages: [ClientMessage] = [
         .hello(version: 1, SessionHello(way: .console, isInteractive: true, width: 80)),
         .request(
