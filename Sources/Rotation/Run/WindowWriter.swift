@@ -43,7 +43,10 @@ struct WindowWriter: Sendable {
                     if pass.interrupt.isSet { return Written(windows: [], end: .interrupted) }
                     let begun = ContinuousClock.now
                     let request = try await commit(piece, &marks[place], missed: &missed)
-                    watched.add(piece.counts)
+                    // What was read of a batch counts with its first piece; a watcher sees what is written, piece by piece.
+                    var done = piece.counts
+                    done.read = Int64(piece.rows)
+                    watched.add(done)
                     if request != .none { return Written(windows: [], end: .requested(request)) }
                     try await pass.throttle.pause(
                         after: piece.swaps.count, taking: ContinuousClock.now - begun, while: goesOn)
