@@ -33,6 +33,8 @@ struct RunDriverTests {
         #expect(left.value["summary"]?["state"] == "done" && left.isGood)
         let progress = client.events.compactMap { if case .progress(let progress) = $0 { progress } else { nil } }
         #expect(progress.contains { $0.run == 2 && $0.phase == "reencrypt" && $0.done > 0 && $0.total == 3000 })
+        let done = Set(progress.filter { $0.phase == "reencrypt" }.map(\.done))
+        #expect(done.contains { $0 < 1000 } && done.count > 5, "rows count as they are written: \(done.sorted())")
         #expect(try await state(2, bench) == .done)
         await service.stop()
     }
@@ -62,6 +64,22 @@ struct RunDriverTests {
         let verified = try bench.service()
         #expect(try await verified.session().call("keyrings.verify").value["isClean"] == true)
         await verified.stop()
+    }
+
+    @Test func nothingIsDrivenThatWasRecordedDuringAStop() async throws {
+        let bench = try await ControlBench()
+        let service = try bench.service(.daemon)
+        try await service.start()
+        let (driver, engine) = (service.driver, try await service.instance().engine(for: "me"))
+        let error = await controlError {
+            _ = try await driver.launch(engine, DriveOptions()) {
+                await driver.stop()
+                return 7
+            }
+        }
+        #expect(error?.codeName == "storeLeaseHeld" && error?.message.contains("run 7 is recorded") == true)
+        #expect(await driver.run == nil)
+        await service.stop()
     }
 
     @Test func aSecondRunIsRefusedAndNamesTheFirst() async throws {

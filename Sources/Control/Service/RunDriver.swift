@@ -48,6 +48,8 @@ package actor RunDriver {
         let lock = holdsLock ? nil : try await HeldLock.take(directory, until: deadline)
         while driven != nil, patience > .zero, .now < deadline { try await Task.sleep(for: .milliseconds(50)) }
         let run = try await start()
+        // What was recorded while everything is being stopped waits for the next start.
+        guard !isStopping else { throw Self.stopping(beside: run) }
         begin(run, engine, options, holding: lock, after: driven?.task)
         return run
     }
@@ -110,6 +112,12 @@ package actor RunDriver {
 
     private func forget(_ run: Int64, _ interrupt: Interrupt) {
         if driven?.interrupt === interrupt { driven = nil }
+    }
+
+    private static func stopping(beside run: Int64) -> ControlError {
+        ControlError(
+            codeName: ControlStoreError.Code.storeLeaseHeld.rawValue,
+            "Keyturn is being stopped: run \(run) is recorded and goes on at the next start", status: 2)
     }
 
     private static var stopping: ControlError {
