@@ -27,6 +27,18 @@ extension EndToEnd {
             }
         }
 
+        @Test func hostileScriptsAreNothingToOthers() async throws {
+            let vault = try await Vault.made(rows: 5)
+            let daemon = try await serve(vault)
+            // What is held against the limits of a quiet machine is the command's own default.
+            let output = try await vault.sandbox.keyturn(
+                "selftest", "--hostile", "--ping-within", "30000", "--end-within", "30000", "-o", "json")
+            let result = output.json.result
+            #expect(output.exitCode == 0, "\(output)")
+            #expect(result.failed.integer == 0 && (result.pings.integer ?? 0) > 0, "\(output)")
+            try await end(daemon)
+        }
+
         @Test func aRunBelongsToTheDaemonAndNotToWhoeverStartedIt() async throws {
             let vault = try await Vault.adopted(rows: 600)
             let daemon = try await serve(vault)

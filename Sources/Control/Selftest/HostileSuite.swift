@@ -2,7 +2,7 @@ internal import Foundation
 internal import Frames
 internal import Glibc
 internal import KeyModel
-internal import Scripting
+package import Scripting
 internal import Synchronization
 
 /// Runs the hostile scripts through sessions while another session pings, and says what became of each.
@@ -36,6 +36,11 @@ package struct HostileSuite: Sendable {
         package var slowestPing: Duration
         /// What the process that hosts the sessions held at the start and at the end, in bytes.
         package var memory: (before: Int64, after: Int64)
+        /// What was wrong for others meanwhile; empty where nothing was.
+        package var problems: [String] = []
+
+        /// Whether every case ended as it must and nobody else noticed.
+        package var isGood: Bool { count(.failed) == 0 && problems.isEmpty }
 
         /// How many cases ended so.
         package func count(_ verdict: Result.Verdict) -> Int { results.count { $0.verdict == verdict } }
@@ -46,6 +51,11 @@ package struct HostileSuite: Sendable {
     private let host: Int32
     private let limit: Duration
     private let allowance: Duration
+    private let pingLimit: Duration
+    private let cases: [HostileCase]
+
+    /// The most that the process which hosts the sessions may have grown by; what an allocator keeps is no leak.
+    package static let growth: Int64 = 64 << 20
 
     /// Makes a suite.
     ///
@@ -55,15 +65,20 @@ package struct HostileSuite: Sendable {
     ///   - host: The process that hosts the sessions, whose memory is measured; nil for this one.
     ///   - limit: What each script may take.
     ///   - allowance: What a script may take beyond its limit before the case has failed.
+    ///   - pingLimit: What an answer to another session may take meanwhile.
+    ///   - cases: The scripts.
     package init(
         open: @escaping @Sendable () async throws -> any ControlChannel, function: String?, host: Int32? = nil,
-        limit: Duration = .seconds(1), allowance: Duration = .milliseconds(250)
+        limit: Duration = .seconds(1), allowance: Duration = .milliseconds(250),
+        pingLimit: Duration = .milliseconds(50), cases: [HostileCase] = HostileCase.all
     ) {
         self.open = open
         self.function = function
         self.host = host ?? getpid()
         self.limit = limit
         self.allowance = allowance
+        self.pingLimit = pingLimit
+        self.cases = cases
     }
 
     /// Runs all cases, one after the other.
@@ -77,16 +92,20 @@ package struct HostileSuite: Sendable {
         let pinging = Task {
             while !Task.isCancelled {
                 let start = ContinuousClock.now
-                _ = try await bystander.perform(.ping, for: MuteClient())
+                pings.begin()
+                do { _ = try await bystander.perform(.ping, for: MuteClient()) } catch {
+                    pings.end((error as? any CodedError)?.message ?? "\(error)")
+                    return
+                }
                 pings.note(.now - start)
                 try await Task.sleep(for: .milliseconds(10))
             }
         }
         defer { pinging.cancel() }
         // Once before measuring, so that what is made once is not counted.
-        _ = try await result(of: HostileCase.all[0])
+        if let first = cases.first { _ = try await result(of: first) }
         var report = Report(results: [], pings: 0, slowestPing: .zero, memory: (residentBytes, 0))
-        for hostile in HostileCase.all + hostCases {
+        for hostile in cases + hostCases {
             let result = try await result(of: hostile)
             report.results.append(result)
             told(result)
@@ -97,8 +116,24 @@ package struct HostileSuite: Sendable {
         }
         report.memory.after = residentBytes
         (report.pings, report.slowestPing) = pings.sum
+        report.problems = problems(report, pings.end)
         await bystander.close()
         return report
+    }
+
+    /// What others had to suffer.
+    private func problems(_ report: Report, _ end: String?) -> [String] {
+        var problems: [String] = []
+        if let end { problems.append("another session was answered no more: \(end)") }
+        if report.pings == 0, end == nil { problems.append("another session was not answered once") }
+        if report.slowestPing > pingLimit {
+            problems.append(
+                "another session waited \(report.slowestPing.inMilliseconds) ms for an answer, more than "
+                    + "\(pingLimit.inMilliseconds) ms")
+        }
+        let growth = report.memory.after - report.memory.before
+        if growth > Self.growth { problems.append("memory grew by \(growth >> 20) MiB") }
+        return problems
     }
 
     /// Cases that call the host.
@@ -232,11 +267,36 @@ private enum Ending {
 
 /// How long pings took.
 private final class PingRecord: Sendable {
-    private let record = Mutex((count: 0, slowest: Duration.zero))
+    private struct State {
+        var count = 0
+        var slowest = Duration.zero
+        /// When the one began that is not answered yet.
+        var pending: ContinuousClock.Instant?
+        var end: String?
+    }
 
-    func note(_ time: Duration) { record.withLock { $0 = ($0.count + 1, max($0.slowest, time)) } }
+    private let state = Mutex(State())
 
-    var sum: (Int, Duration) { record.withLock { ($0.count, $0.slowest) } }
+    func begin() { state.withLock { $0.pending = .now } }
+
+    func note(_ time: Duration) {
+        state.withLock { state in
+            state.count += 1
+            state.slowest = max(state.slowest, time)
+            state.pending = nil
+        }
+    }
+
+    /// Notes why there are no more.
+    func end(_ why: String) { state.withLock { $0.end = why } }
+
+    /// How many were answered, and the longest wait, that of one without an answer included.
+    var sum: (Int, Duration) {
+        state.withLock { ($0.count, max($0.slowest, $0.pending.map { .now - $0 } ?? .zero)) }
+    }
+
+    /// Why there were no more; nil where they went on.
+    var end: String? { state.withLock { $0.end } }
 }
 
 /// Shows nothing and answers nothing.

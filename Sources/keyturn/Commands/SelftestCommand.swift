@@ -15,7 +15,8 @@ struct SelftestCommand: InstanceCommand {
             take all memory, or reach for what is not theirs, each in a session of its own, while another session pings: \
             in the daemon where an instance is named and its daemon listens, else in this process.
 
-            Exit 1 where anything was not as it must be.
+            Exit 1 where anything was not as it must be: a script that went on, a session that waited for its answer more than \
+            --ping-within, memory that grew.
             """
     )
 
@@ -23,6 +24,19 @@ struct SelftestCommand: InstanceCommand {
 
     @Flag(name: .long, help: "Run the hostile scripts, too; takes about a minute.")
     var hostile = false
+
+    @Option(name: .long, help: "With --hostile: the most milliseconds that another session may wait, 1 to 60000.")
+    var pingWithin = 50
+
+    @Option(
+        name: .long, help: "With --hostile: the most milliseconds that a script may go on beyond its limit, 1 to 60000."
+    )
+    var endWithin = 250
+
+    func validate() throws {
+        guard (1...60_000).contains(pingWithin) else { throw ValidationError("--ping-within is from 1 to 60000") }
+        guard (1...60_000).contains(endWithin) else { throw ValidationError("--end-within is from 1 to 60000") }
+    }
 
     func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
         let probe = try await ConfinementProbe.run()
@@ -33,7 +47,9 @@ struct SelftestCommand: InstanceCommand {
     /// The suite through the daemon where one listens, else in this process.
     private func suite() async throws -> HostileSuite {
         guard let daemon = try await Self.session(global) else {
-            return HostileSuite(open: { LocalScriptChannel() }, function: LocalScriptChannel.function)
+            return HostileSuite(
+                open: { LocalScriptChannel() }, function: LocalScriptChannel.function,
+                allowance: .milliseconds(endWithin), pingLimit: .milliseconds(pingWithin))
         }
         let process = await daemon.process
         await daemon.close()
@@ -41,7 +57,9 @@ struct SelftestCommand: InstanceCommand {
             if let session = try await Self.session(global) { return session }
             throw ControlError(.storeDaemonUnreachable, "the daemon is gone", hint: "Its log says why.")
         }
-        return HostileSuite(open: open, function: "configuration.show", host: process)
+        return HostileSuite(
+            open: open, function: "configuration.show", host: process, allowance: .milliseconds(endWithin),
+            pingLimit: .milliseconds(pingWithin))
     }
 
     private static func session(_ global: GlobalOptions) async throws -> SocketChannel? {
@@ -52,7 +70,7 @@ struct SelftestCommand: InstanceCommand {
     }
 
     private func outcome(_ probe: ConfinementProbe, _ report: HostileSuite.Report?) -> Outcome {
-        let isGood = probe.isConfined && report?.count(.failed) ?? 0 == 0
+        let isGood = probe.isConfined && report?.isGood ?? true
         var blocks = [SelftestReport.block(probe)]
         if let report { blocks += SelftestReport.blocks(report) }
         return Outcome(Report(SelftestReport(probe, report), blocks), status: isGood ? .ok : .failed)
@@ -83,6 +101,7 @@ struct SelftestReport: Encodable {
     let slowestPingMicroseconds: Int64?
     let memoryBytesBefore: Int64?
     let memoryBytesAfter: Int64?
+    let problems: [String]?
 
     init(_ probe: ConfinementProbe, _ report: HostileSuite.Report?) {
         confinement = probe.attempts.map { Attempt(attempt: $0.name, isRefused: $0.isRefused) }
@@ -98,6 +117,7 @@ struct SelftestReport: Encodable {
         slowestPingMicroseconds = report.map { Int64($0.slowestPing / .microseconds(1)) }
         memoryBytesBefore = report?.memory.before
         memoryBytesAfter = report?.memory.after
+        problems = report?.problems
     }
 
     static func block(_ probe: ConfinementProbe) -> Report.Block {
@@ -118,11 +138,12 @@ struct SelftestReport: Encodable {
         let (before, after) = (Readable.bytes(report.memory.before), Readable.bytes(report.memory.after))
         return [
             .table("hostile scripts", columns: columns, rows: rows),
-            .lines([
-                counts,
-                "another session was answered \(Readable.count(Int64(report.pings))) times meanwhile, at most after "
-                    + "\(Int64(report.slowestPing / .milliseconds(1))) ms; memory \(before) before, \(after) after",
-            ]),
+            .lines(
+                [
+                    counts,
+                    "another session was answered \(Readable.count(Int64(report.pings))) times meanwhile, at most after "
+                        + "\(Int64(report.slowestPing / .milliseconds(1))) ms; memory \(before) before, \(after) after",
+                ] + report.problems.map { "FAILED: \($0)" }),
         ]
     }
 }
