@@ -50,6 +50,33 @@ struct AuditTests {
         #expect(try bench.journal().audit?.number == 9)
     }
 
+    @Test func whatIsOpenedStandsInTheLog() async throws {
+        let bench = try await bench()
+        let service = try bench.service()
+        let session = try await service.session()
+        let named: [String: FrameValue] = ["column": "secret.value", "key": ["1"], "stored": true]
+        #expect(try await session.call("columns.open", named: named).value["value"] == "secret 1")
+        let log = try await bench.audit().suffix(2)
+        #expect(log.map(\.kind) == [.intent, .outcome] && log.allSatisfy { $0.call == "columns.open" })
+        #expect(log.first?.arguments.contains("secret.value") == true && log.last?.result == .done)
+        #expect(log.allSatisfy { !"\($0)".contains("secret 1") })
+        let host = try await service.grantedHost(.hook, name: "x", client: ScriptedClient(), scope: CallScope())
+        let refused = await controlError { _ = try await host.call("columns.open", [.map(named)]) }
+        #expect(refused?.codeName == "callerNotAllowed", "a hook needs a grant for it")
+        await service.stop()
+    }
+
+    @Test func whatIsOpenedWhileTheLogCannotBeWrittenIsNoted() async throws {
+        let bench = try await bench()
+        // As a database that was set back: the log is shorter than the node has seen.
+        try await bench.tamper("DELETE FROM \(control: "audit") WHERE number > 5")
+        let service = try bench.service()
+        let named: [String: FrameValue] = ["column": "secret.value", "key": ["1"], "stored": true]
+        #expect(try await service.session().call("columns.open", named: named).value["value"] == "secret 1")
+        #expect(try bench.journal().pending?.map(\.call) == ["columns.open"])
+        await service.stop()
+    }
+
     @Test func theIntentIsCommittedBeforeAnythingElse() async throws {
         let bench = try await ControlBench()
         let seen = Mutex<[String]>([])

@@ -6,6 +6,9 @@ package struct Entry: Sendable {
     package enum Effect: Sendable {
         /// Nothing; it is neither audited nor confirmed.
         case reads
+        /// It hands out what is kept secret: audited, not confirmed, and let through where the log cannot be written, since
+        /// reading must go on; then the node's journal notes it.
+        case discloses
         /// It only adds, or asks a run to rest: audited, not confirmed.
         case adds
         /// It changes or discloses something: audited, and confirmed for what it proposes.
@@ -69,13 +72,13 @@ package struct Entry: Sendable {
         self.handler = handler
     }
 
-    /// Whether a call changes the state of the instance.
+    /// Whether a call changes the state of the instance or discloses what it keeps: then it is audited, and granted to hooks.
     package var isMutating: Bool { if case .reads = effect { false } else { true } }
 
     /// Whether a call must be confirmed.
     package var isConfirmed: Bool {
         switch effect {
-        case .reads, .adds: false
+        case .reads, .discloses, .adds: false
         case .changes, .accepts: true
         }
     }

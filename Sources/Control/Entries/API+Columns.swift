@@ -50,7 +50,8 @@ extension API {
                     .optional("stored", .truth, "open the value that stands in the row"),
                 ],
                 result: "value and encoding; nothing where the row has no value",
-                errors: ["callerNotFound", "dataNotAuthentic", "dataMalformed"], role: .operator, handler: open),
+                errors: ["callerNotFound", "dataNotAuthentic", "dataMalformed"], role: .operator, effect: .discloses,
+                handler: open),
         ]
     }
 

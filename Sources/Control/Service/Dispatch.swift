@@ -58,6 +58,9 @@ struct Dispatch: Sendable {
             return try await checkingRole(invocation) { try await entry.handler(invocation) }
         }
         if entry.beginsJournal { return try await accept(invocation) }
+        if case .discloses = entry.effect {
+            return try await checkingRole(invocation) { try await disclose(invocation) }
+        }
         return try await checkingRole(invocation) { try await change(invocation, call) }
     }
 
@@ -152,6 +155,27 @@ struct Dispatch: Sendable {
             }
             throw error
         }
+    }
+
+    /// Hands out what is kept secret once the log, or where it cannot be written the node's journal, says so.
+    private func disclose(_ invocation: Invocation) async throws -> Answer {
+        let (entry, log) = (invocation.entry, AuditLog(invocation.instance.context))
+        let arguments = invocation.arguments.audited(entry, without: secrets)
+        var outcome: AuditOutcome?
+        do { outcome = try await log.intent(entry.name, arguments, by: peer) } catch is any CodedError {
+            try await log.note(entry.name, arguments, by: peer, result: "let through")
+        }
+        let result: Result<Answer, any Error>
+        do { result = .success(try await entry.handler(invocation)) } catch { result = .failure(error) }
+        do {
+            switch result {
+            case .success: try await outcome?.finish()
+            case .failure(let error): try await outcome?.fail(.failed, ControlError(wrapping: error).codeName)
+            }
+        } catch {
+            service.logger.error("outcome not recorded", metadata: ["call": "\(entry.name)"])
+        }
+        return try result.get()
     }
 
     /// What the log says of a call that ended with an error: refused where its effect was never begun, unknown where it had
