@@ -173,6 +173,11 @@ static void pack_call(host *self, lua_State *L, const char *name, int count) {
     pack_array(&self->out, (uint32_t)count);
     exporter packing = {.out = &self->out, .nodes_most = ARGUMENT_NODES, .refuses_types = true};
     for (int i = 1; i <= count; i++) {
+        const char *entry = strcmp(name, "help") != 0 ? NULL : lua_istable(L, i) ? host_space_name(L, i) : host_name(L, i);
+        if (entry != NULL) {
+            pack_text(&self->out, entry, strlen(entry));
+            continue;
+        }
         const char *failure = export_value(&packing, L, i);
         if (failure != NULL) luaL_error(L, "%s: argument %d: %s", name, i, failure);
     }
@@ -204,6 +209,25 @@ static int call_host(lua_State *L) {
     else import_value(L, &got.value);
     int stopped = sandbox_stop_if_due(L);
     return stopped >= 0 ? stopped : 1;
+}
+
+const char *host_name(lua_State *L, int index) {
+    if (lua_tocfunction(L, index) != call_host || lua_getupvalue(L, index, 1) == NULL) return NULL;
+    // The function holds the name on.
+    const char *name = lua_tostring(L, -1);
+    lua_pop(L, 1);
+    return name;
+}
+
+/// The key, by its address, in the metatable of a table of functions under which its name lies; no script can make one.
+static const char space_key = 0;
+
+const char *host_space_name(lua_State *L, int index) {
+    if (!lua_getmetatable(L, index)) return NULL;
+    lua_rawgetp(L, -1, &space_key);
+    const char *name = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+    lua_pop(L, 2);
+    return name;
 }
 
 /// Pushes the table under a name in the table on top, made where there is none. A function there moves into it.
@@ -258,7 +282,13 @@ static void seal(lua_State *L) {
             continue;
         }
         seal(L);
-        // stack: …, table, name, sealed. Giving a new value to a present name is allowed while passing over a table.
+        // stack: …, table, name, sealed
+        if (lua_getmetatable(L, -1)) {
+            lua_pushvalue(L, -3);
+            lua_rawsetp(L, -2, &space_key);
+            lua_pop(L, 1);
+        }
+        // Giving a new value to a present name is allowed while passing over a table.
         lua_pushvalue(L, -2);
         lua_insert(L, -2);
         lua_rawset(L, -4);

@@ -36,6 +36,12 @@ void host_flush(host *self, bool is_last);
 /// All tables in it are read-only. A name that is a prefix of others can be called, too.
 void host_push_functions(lua_State *L, unpacker names);
 
+/// The name of a function of the host; NULL for anything else.
+const char *host_name(lua_State *L, int index);
+
+/// The name of a table of the host's functions; NULL for anything else. Leaves nothing on the stack and calls nothing.
+const char *host_space_name(lua_State *L, int index);
+
 /// The function `use`: gives the value of a text of the instance, run once.
 int host_use(lua_State *L);
 

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "host.h"
+
 enum {
     NODES = 90000,
     BYTES = 1 << 20,
@@ -149,6 +151,14 @@ static void inspect_map(inspector *self, lua_State *L, int index, const table_sh
     pack_rest(self, shape->entries - shown);
 }
 
+/// What is no data: by the name that the host's API gives it, else by its type.
+static void pack_function(inspector *self, lua_State *L, int index) {
+    const char *name = host_name(L, index);
+    char mark[64];
+    if (name == NULL) pack_mark(self, luaL_typename(L, index));
+    else pack_text(self->out, mark, (size_t)snprintf(mark, sizeof mark, "<function %.40s>", name));
+}
+
 static void inspect_table(inspector *self, lua_State *L, int index) {
     const void *table = lua_topointer(L, index);
     for (int i = 0; i < self->depth; i++) {
@@ -159,6 +169,12 @@ static void inspect_table(inspector *self, lua_State *L, int index) {
     }
     if (self->depth >= DEPTH_MOST || self->nodes <= 0 || !lua_checkstack(L, 12)) {
         pack_mark(self, "table");
+        return;
+    }
+    const char *space = host_space_name(L, index);
+    if (space != NULL) {
+        char mark[64];
+        pack_text(self->out, mark, (size_t)snprintf(mark, sizeof mark, "<entries %.40s>", space));
         return;
     }
     table_shape shape = shape_of(L, index);
@@ -179,6 +195,6 @@ void inspect_value(inspector *self, lua_State *L, int index) {
         break;
     case LUA_TSTRING: inspect_text(self, L, index); break;
     case LUA_TTABLE: inspect_table(self, L, index); break;
-    default: pack_mark(self, luaL_typename(L, index));
+    default: pack_function(self, L, index);
     }
 }

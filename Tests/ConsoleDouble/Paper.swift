@@ -25,6 +25,7 @@ final class Paper: Sendable {
 /// | `for…`, `(`… without an end | incomplete |
 /// | `hang` | ends when it is cancelled |
 /// | `stuck` | ends when the script is killed |
+/// | `forgets` | ends when it is cancelled, its variables lost |
 /// | `dead` | never ends |
 /// | `run` | a run that is watched, until it is left |
 /// | `rotate` | a question after a plan; `secret` a question whose answer is not shown |
@@ -95,6 +96,11 @@ final class PaperChannel: ControlChannel {
         case "stuck":
             try await wait { $0.isKilled }
             throw ControlError(.callerScriptFailed, "the worker was killed; its variables are gone")
+        case "forgets":
+            try await wait { $0.isCancelled }
+            throw ControlError(
+                .callerInterrupted, "its worker was killed, variables gone",
+                hint: "The session goes on with a fresh worker.")
         case "dead": try await wait { _ in false }
         case "run": try await watchRun(client)
         case "rotate": return try await rotate(client)

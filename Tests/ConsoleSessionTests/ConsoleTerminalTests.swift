@@ -7,7 +7,7 @@ struct ConsoleTerminalTests {
         arguments: [
             "editing", "wide", "paste", "mebibyte", "resize", "interrupts", "abandoned", "history", "invalid", "colour",
             "dumb", "pipes", "scripts", "hangup", "lost", "dead", "completion", "questions", "pager", "commands",
-            "suspension",
+            "suspension", "farewell",
         ])
     func consoleDoesWhatAPersonExpects(name: String) throws {
         let folder = URL(filePath: #filePath).deletingLastPathComponent()

@@ -212,6 +212,12 @@ def interrupts(home):
     console.type("\x03")
     console.sees("the worker was killed; its variables are gone")
     console.at_prompt()
+    console.type("forgets\r")
+    console.pump(0.3)
+    console.type("\x03")
+    console.sees("cancelled: its worker was killed, variables gone")
+    console.sees("goes on with a fresh worker")
+    console.at_prompt()
     console.type("run\r")
     console.sees("of 100 rows")
     console.type("\x03")
@@ -255,6 +261,15 @@ def history(home):
     first.at_prompt()
     first.type("\x1b[A")
     first.at_prompt('columns.seal("t.s", "hunter2")')
+    first.type("\x03")
+    first.at_prompt()
+    first.type('\\watch 60 columns.seal("t.s", "hunter3")\r')
+    first.sees("Ctrl-C ends it")
+    first.type("\x03")
+    first.at_prompt()
+    first.type('\\wach 60 columns.seal("t.s", "hunter4")\r')
+    first.sees("there is no command")
+    first.at_prompt()
     for console in (first, second):
         console.type("\x03")
         console.at_prompt()
@@ -267,7 +282,7 @@ def history(home):
     for name in ("first", "second"):
         own = [entry for entry in entries if entry.startswith(f"for {name}")]
         expect(first, own == [f"for {name}\\n{number} end" for number in range(20)], f"entries of {name}: {own}")
-    expect(first, "hunter2" not in text and "hidden" not in text, "what is sensitive or hidden is not in the file")
+    expect(first, "hunter" not in text and "hidden" not in text, "what is sensitive or hidden is not in the file")
     third = started(home)
     third.type("\x12first")
     third.until(lambda: "(search" in "".join(third.lines) and "19 end" in "".join(third.lines), "the search finds the last")
@@ -440,10 +455,20 @@ def commands(home):
     console.type("\\history 3\r")
     console.sees("\\nonsense")
     console.at_prompt()
+    console.type("local a = 5\r")
+    console.sees('what is local is gone with this input; without "local" it stays')
+    console.at_prompt()
     console.type("\\watch 0.2 again\r")
     console.until(lambda: sum('"again"' in line for line in console.lines) > 2, "it is shown again and again")
     console.type("\x03")
     console.at_prompt()
+
+
+def farewell(home):
+    for word in ("exit", "quit", "exit()", " quit "):
+        console = started(home)
+        console.type(word + "\r")
+        console.ends()
 
 
 def suspension(home):

@@ -1,6 +1,8 @@
 import Control
+import ControlStore
 import Foundation
 import Frames
+import KeyModel
 import Testing
 
 struct CompletionTests {
@@ -29,6 +31,34 @@ struct CompletionTests {
                 return found.0 == start && found.1 == expected
             }
             #expect(isFound, "\(text)")
+        }
+        await service.stop()
+    }
+
+    @Test func runsSchedulesAndTheSessionsOwnVariables() async throws {
+        let bench = try await ControlBench()
+        let weekly = ScheduleDeclaration(
+            name: try Name("weekly"), keyring: try Name("main"),
+            fields: ["tz": .text("UTC"), "cron": .text("@weekly")], file: "keyturn.lua", line: 1)
+        bench.configure { $0.schedules = [weekly] }
+        let service = try bench.service(scripts: LuaScripts())
+        let session = try await service.session()
+        try await session.call("rotations.adopt", "secret.value")
+        try await session.call("rotations.rotate", "main")
+        let text = "own_list = { first = 1, second = 2 } own_number = 3 _G['no name'] = 1"
+        _ = try await session.perform(.script(Script(text, name: "t", isInteractive: true)), for: ScriptedClient())
+        for (text, start, expected) in [
+            ("runs.show(", 10, ["2", "1"]), ("runs.watch{run = ", 17, ["2", "1"]), ("runs.show(2", 10, ["2"]),
+            ("schedules.preview(\"w", 19, ["weekly"]), ("own_", 0, ["own_list", "own_number"]),
+            ("x = own_list.", 4, ["own_list.first", "own_list.second"]), ("own_number.", 0, []), ("no", 0, ["notify."]),
+            ("pri", 0, ["print"]),
+        ] as [(String, Int64, [String])] {
+            let isFound = try await eventually {
+                let found = try await candidates(text, session)
+                return found.0 == start && found.1 == expected
+            }
+            let found = try await candidates(text, session)
+            #expect(isFound, "\(text): \(found)")
         }
         await service.stop()
     }

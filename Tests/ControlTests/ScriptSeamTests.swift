@@ -40,6 +40,42 @@ struct ScriptSeamTests {
         await service.stop()
     }
 
+    /// Plays a script that begins only when a test lets it, and then never ends by itself.
+    private struct LateRunner: ScriptEngine, ScriptRunner {
+        let isAsked: AsyncStream<Void>.Continuation
+        let mayBegin: AsyncStream<Void>
+
+        func makeSession() -> any ScriptRunner { self }
+        func run(_ script: Script, api: API, host: any ScriptHost) async throws -> Answer {
+            isAsked.finish()
+            // Not shortened by a cancellation, as the way to a worker is not.
+            await Task { [mayBegin] in for await _ in mayBegin {} }.value
+            try await Task.sleep(for: .seconds(600))
+            return Answer(.null)
+        }
+        func cancel() async {}
+        func kill() async {}
+        func close() async {}
+    }
+
+    @Test func aScriptThatIsCancelledBeforeItBeganEnds() async throws {
+        let (asked, isAsked) = AsyncStream.makeStream(of: Void.self)
+        let (mayBegin, begin) = AsyncStream.makeStream(of: Void.self)
+        let service = try (try await ControlBench()).service(scripts: LateRunner(isAsked: isAsked, mayBegin: mayBegin))
+        let session = try await service.session()
+        let running = Task {
+            await controlError {
+                _ = try await session.perform(
+                    .script(Script("x", name: "t", isInteractive: true)), for: ScriptedClient())
+            }
+        }
+        for await _ in asked {}
+        await session.cancel()
+        begin.finish()
+        #expect(await running.value != nil)
+        await service.stop()
+    }
+
     @Test func withoutAnEngineScriptsAreRefusedClearly() async throws {
         let bench = try await ControlBench()
         let service = try bench.service()
@@ -91,6 +127,33 @@ struct LuaSessionTests {
         let refused = try await run("commands.run('tool', '--password=' .. kept)")
         #expect(refused?.codeName == "callerUsage" && refused?.message.contains("secret.prompt") == true)
         #expect(try await run("commands.run('tool', 'harmless')") == nil)
+        await service.stop()
+    }
+
+    @Test func whatCanBeCalledSaysSoAsAValue() async throws {
+        let service = try (try await ControlBench()).service(scripts: LuaScripts())
+        let session = try await service.session(interactive: true)
+        func run(_ text: String) async throws -> Answer {
+            try await session.perform(
+                .script(Script(text, name: "console", isInteractive: true)), for: ScriptedClient())
+        }
+        #expect(try await run("help").value == "help([name])")
+        #expect(try await run("keyrings.show").value == "keyrings.show(name)")
+        let space = try await run("keyrings")
+        #expect(space.value.list.contains("keyrings.list()") && !space.blocks.isEmpty)
+        for name in ["keyrings.show", "keyrings", "status"] {
+            let (called, quoted) = (try await run("help(\(name))").value, try await run("help('\(name)')").value)
+            #expect(called == quoted, "\(name)")
+        }
+        #expect(try await run("{ 1, print }").value == [1, "<function>"])
+        for (text, hint) in [
+            ("rotate('main')", "Did you mean rotations.rotate?"), ("keyrings.lst()", "Did you mean keyrings.list?"),
+            ("keyring.list()", "Did you mean keyrings?"), ("stats()", "Did you mean status?"),
+            ("keyrings.zzzzzzzz()", "Type keyrings alone to see what there is."),
+        ] {
+            let error = await controlError { _ = try await run(text) }
+            #expect(error?.hint == hint, "\(text): \(String(describing: error))")
+        }
         await service.stop()
     }
 

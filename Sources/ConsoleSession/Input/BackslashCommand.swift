@@ -21,7 +21,7 @@ package enum BackslashCommand: Hashable, Sendable {
     /// What `\?` shows.
     package static let list = [
         ["\\?", "this list"], ["help()", "what can be called, with help(\"keyrings.list\") for one entry"],
-        ["\\q", "leave; so does Ctrl-D"], ["\\x", "records instead of tables, or back"],
+        ["\\q", "leave; so do exit and Ctrl-D"], ["\\x", "records instead of tables, or back"],
         ["\\o FORMAT", "print results as table, json, ndjson, csv or lua"],
         ["\\watch N EXPR", "show EXPR every N seconds, until Ctrl-C"],
         ["\\timing", "show how long each input takes, or no more"],
@@ -40,6 +40,12 @@ package enum BackslashCommand: Hashable, Sendable {
 
     /// Whether a text of Lua is part of it.
     var isLua: Bool { if case .watch = self { true } else { false } }
+
+    /// Whether an input is what people type elsewhere to leave.
+    package static func isFarewell(_ input: String) -> Bool {
+        let words = input.split(whereSeparator: \.isWhitespace)
+        return words.count == 1 && ["exit", "quit", "exit()", "quit()"].contains(words[0])
+    }
 
     private static let names = ["?", "q", "x", "o", "watch", "timing", "history"]
 

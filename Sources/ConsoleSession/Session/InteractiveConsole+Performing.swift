@@ -16,6 +16,11 @@ extension InteractiveConsole {
             }
             return await perform(command: text)
         }
+        if submission.isTyped, BackslashCommand.isFarewell(text) {
+            editor.clear()
+            isLeaving = true
+            return
+        }
         await beginSession()
         guard !isLeaving else { return }
         let start = ContinuousClock.now
@@ -30,6 +35,9 @@ extension InteractiveConsole {
         editor.clear()
         keep(text, isSecret: nil)
         await show(result, input: text)
+        if case .success = result, LuaLexer(Array(text)).first == "local" {
+            say("what is local is gone with this input; without \"local\" it stays", .warning)
+        }
         if isTiming { say("time: \(Readable.duration(start.duration(to: .now)))") }
     }
 
@@ -110,7 +118,8 @@ extension InteractiveConsole {
             if let run = progress.run {
                 say("run \(run) goes on; watch it again with: runs.watch(\(run))")
             } else if !isLeaving {
-                say("cancelled", .warning)
+                say(error.hint == nil ? "cancelled" : "cancelled: \(error.message)", .warning)
+                if let hint = error.hint { say(hint) }
             }
         case .failure(let error as ControlError) where error.means(.storeDaemonUnreachable):
             show(error)

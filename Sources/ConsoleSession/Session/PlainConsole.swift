@@ -51,6 +51,7 @@ package final class PlainConsole {
                 await perform(command: line)
                 continue
             }
+            if input.isEmpty, BackslashCommand.isFarewell(line) { break }
             input += input.isEmpty ? line : "\n" + line
             interruption.begin()
             if await perform(input) { input = "" }

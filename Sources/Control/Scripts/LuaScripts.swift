@@ -43,8 +43,34 @@ private actor LuaRunner: ScriptRunner {
                 text: script.text, name: script.name, isInteractive: script.isInteractive,
                 arguments: script.arguments, limits: ScriptLimits(limiting: script.timeLimit))
             if result.isIncomplete { throw ControlError(.callerIncomplete, "the text goes on") }
-            return await Answer(result, for: host)
-        } catch let error as ControlError { throw error } catch { throw ControlError(ofScript: error) }
+            let answer = await Answer(result, for: host)
+            return EntryAsValue(answer.value, in: api)?.answer ?? answer
+        } catch let error as ControlError { throw error } catch {
+            let error = ControlError(ofScript: error)
+            guard error.hint == nil, let hint = MissingName(error.message, in: script.text)?.hint(in: api) else {
+                throw error
+            }
+            throw ControlError(codeName: error.codeName, error.message, hint: hint, status: error.status)
+        }
+    }
+
+    func names(of path: [String]) async -> [String] {
+        guard let session, await session.processID != nil else { return [] }
+        // The pairs as they lie there: no metamethod is called.
+        let steps = path.map { "t = type(t) == 'table' and rawget(t, '\($0)') or nil" }.joined(separator: "\n")
+        let text = """
+            local t, names = _G, {}
+            \(steps)
+            if type(t) ~= 'table' then return names end
+            for name in next, t do
+                if type(name) == 'string' and #name <= 64 and #names < 500 then names[#names + 1] = name end
+            end
+            return names
+            """
+        let limits = ScriptLimits(processorTime: .milliseconds(20), time: .milliseconds(40), calls: 1)
+        let result = try? await session.run(text: text, name: "completion", isInteractive: false, limits: limits)
+        guard case .array(let names)? = result?.values.first else { return [] }
+        return names.compactMap { if case .string(let name) = $0 { name } else { nil } }.sorted()
     }
 
     func cancel() async { await session?.interrupt() }

@@ -8,14 +8,18 @@ internal import Storage
 struct Completion {
     private let service: InstanceService
     private let peer: Peer
+    /// What runs the session's scripts; nil before the first.
+    private let runner: (any ScriptRunner)?
 
     /// How long names of the database may be waited for.
     private static let patience = Duration.milliseconds(50)
     private static let most = 200
+    private static let mostRuns = 20
 
-    init(_ service: InstanceService, _ peer: Peer) {
+    init(_ service: InstanceService, _ peer: Peer, _ runner: (any ScriptRunner)? = nil) {
         self.service = service
         self.peer = peer
+        self.runner = runner
     }
 
     /// The candidates: `{start, end, candidates = {{text, kind, signature}, …}}`, positions in bytes.
@@ -27,7 +31,7 @@ struct Completion {
             found = await names(for: entry, call.parameter, call.index).map { Self.candidate($0, "name") }
         } else {
             // What stands in quotes elsewhere is nobody's business.
-            found = place.isQuoted ? [] : words(place.word)
+            found = place.isQuoted ? [] : await words(place.word) + runs(at: place)
         }
         let fitting = found.filter {
             if case .string(let text)? = $0["text"] { text.hasPrefix(place.word) } else { false }
@@ -38,7 +42,29 @@ struct Completion {
         ]
     }
 
-    private func words(_ word: String) -> [FrameValue] {
+    /// The numbers of the newest runs, where one is wanted.
+    private func runs(at place: CompletionPlace) async -> [FrameValue] {
+        guard let call = place.unquotedIn, let entry = try? service.api.entry(call.name),
+            let parameter = Self.parameter(of: entry, call.parameter, call.index), parameter.kind == .run
+        else { return [] }
+        return await within(Self.patience) { try await known(parameter, entry) }?.map { Self.candidate($0, "run") }
+            ?? []
+    }
+
+    /// The session's own variables, or what lies in the one before the dot.
+    private func variables(_ word: String) async -> [FrameValue] {
+        guard let runner else { return [] }
+        var path = word.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+        path.removeLast()
+        guard path.allSatisfy({ $0.first?.isNumber == false }) else { return [] }
+        let names = await within(Self.patience) { [path] in await runner.names(of: path) } ?? []
+        let prefix = path.map { $0 + "." }.joined()
+        let api = Set(service.api.namespaces)
+        return names.filter { !(path.isEmpty && api.contains($0)) && CompletionPlace.isName($0) }
+            .map { Self.candidate(prefix + $0, "variable") }
+    }
+
+    private func words(_ word: String) async -> [FrameValue] {
         let api = service.api
         let entries = api.entries.filter { word.contains(".") || !$0.name.contains(".") }
         let namespaces =
@@ -48,30 +74,37 @@ struct Completion {
                 api.entries.contains { $0.namespace == name && $0.name != name }
             }
         return namespaces.map { Self.candidate($0 + ".", "namespace") }
-            + entries.map { Self.candidate($0.name, "function", $0.signature) }
+            + entries.map { Self.candidate($0.name, "function", $0.signature) } + (await variables(word))
+    }
+
+    private static func parameter(of entry: Entry, _ name: String?, _ index: Int) -> Parameter? {
+        name.flatMap { name in entry.parameters.first { $0.name == name } }
+            ?? (entry.parameters.indices.contains(index) ? entry.parameters[index] : nil)
     }
 
     /// The names that a parameter takes; none where the database does not answer in time.
     private func names(for entry: Entry, _ parameter: String?, _ index: Int) async -> [String] {
-        let byName = parameter.flatMap { name in entry.parameters.first { $0.name == name } }
-        guard let parameter = byName ?? (entry.parameters.indices.contains(index) ? entry.parameters[index] : nil)
-        else {
-            return []
-        }
+        guard let parameter = Self.parameter(of: entry, parameter, index) else { return [] }
         if case .choice(let words) = parameter.kind { return words }
-        return await within(Self.patience) { try await known(parameter.kind, entry) } ?? []
+        return await within(Self.patience) { try await known(parameter, entry) } ?? []
     }
 
-    private func known(_ kind: Parameter.Kind, _ entry: Entry) async throws -> [String] {
+    private func known(_ parameter: Parameter, _ entry: Entry) async throws -> [String] {
         let instance = try await service.instance()
         guard service.role(of: peer, in: instance.configuration) != nil else { return [] }
-        switch kind {
+        switch parameter.kind {
         case .keyring:
             return try await instance.context.control.read { try $0.keyrings().map(\.keyring.name.description) }
         case .column, .columns:
             return try await instance.context.control.read { session in
                 try session.columns().filter(\.isDeclared).map(\.declaration.path.description)
             }
+        case .run:
+            return try await instance.context.control.read { session in
+                try session.runs().prefix(Self.mostRuns).map { String($0.id) }
+            }
+        case .text where entry.namespace == "schedules" && parameter.name == "name":
+            return instance.configuration.schedules.map(\.name.description).sorted()
         case .provider: return instance.context.providers.keys.map(\.description).sorted()
         case .text where entry.name == "notify.webhook": return instance.configuration.webhooks.map(\.name.description)
         case .text where entry.name == "commands.run": return instance.configuration.commands.map(\.name.description)
@@ -125,6 +158,8 @@ struct CompletionPlace {
     let isQuoted: Bool
     /// The call in whose quotes the cursor stands; nil outside of quotes.
     let quotedIn: Quoted?
+    /// The call among whose arguments the cursor stands; nil within quotes.
+    let unquotedIn: Quoted?
 
     init(_ bytes: [UInt8]) {
         let line = Array(bytes.suffix(4096))
@@ -133,6 +168,7 @@ struct CompletionPlace {
             word = String(decoding: line[(quote + 1)...], as: UTF8.self)
             start = offset + quote + 1
             quotedIn = Self.call(before: quote, line)
+            unquotedIn = nil
             isQuoted = true
         } else {
             var begin = line.count
@@ -140,9 +176,13 @@ struct CompletionPlace {
             word = String(decoding: line[begin...], as: UTF8.self)
             start = offset + begin
             quotedIn = nil
+            unquotedIn = Self.call(before: begin, line)
             isQuoted = false
         }
     }
+
+    /// Whether a text is a name of Lua, as far as its letters go.
+    static func isName(_ text: String) -> Bool { !text.isEmpty && text.utf8.allSatisfy(isWord) }
 
     private static func isWord(_ byte: UInt8) -> Bool {
         (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte) || (0x30...0x39).contains(byte) || byte == 0x5F

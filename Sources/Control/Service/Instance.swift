@@ -132,6 +132,9 @@ package protocol ScriptRunner: Sendable {
     /// - Throws: A ``CodedError``: `callerIncomplete`, `callerScriptFailed`, `callerLimitExceeded`, `callerInterrupted`.
     func run(_ script: Script, api: API, host: any ScriptHost) async throws -> Answer
 
+    /// The names of variables, or of what lies in one, for completion; none while a script runs or before the first.
+    func names(of path: [String]) async -> [String]
+
     /// Asks the script to end.
     func cancel() async
 
@@ -140,4 +143,9 @@ package protocol ScriptRunner: Sendable {
 
     /// Ends the worker.
     func close() async
+}
+
+extension ScriptRunner {
+    /// A runner without variables.
+    package func names(of path: [String]) async -> [String] { [] }
 }

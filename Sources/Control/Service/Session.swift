@@ -36,7 +36,7 @@ actor Session: ControlChannel {
             case .ping: return Answer(await service.greeting(for: peer))
             case .describe: return Answer(service.api.description)
             case .complete(let text, let cursor):
-                return Answer(await Completion(service, peer).candidates(text: text, cursor: cursor))
+                return Answer(await Completion(service, peer, runner).candidates(text: text, cursor: cursor))
             case .call(let call):
                 return try await Dispatch(service, peer, hello, client, scope, secrets: secrets).perform(call)
             case .script(let script): return try await run(script, for: client, scope)
@@ -72,7 +72,10 @@ actor Session: ControlChannel {
         let dispatch = Dispatch(service, peer, hello, client, scope, secrets: secrets)
         let host = SessionHost(
             dispatch: dispatch, confirmation: script.confirmation, client: client, seen: seen, secrets: secrets)
-        return seen.recalled(try await runner.run(script, api: service.api, host: host))
+        // Asked to end before the script has begun, it ends as well: the task remembers.
+        let running = Task { [api = service.api] in try await runner.run(script, api: api, host: host) }
+        scope.onCancel { running.cancel() }
+        return seen.recalled(try await running.value)
     }
 }
 

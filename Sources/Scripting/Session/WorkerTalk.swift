@@ -120,7 +120,7 @@ struct WorkerTalk {
         if let killAt {
             guard now >= killAt else { return nil }
             let what = "the script was interrupted and could not be stopped; its worker was killed, variables gone"
-            return .killed(ScriptingError(.callerInterrupted, what))
+            return .killed(ScriptingError(.callerInterrupted, what, hint: Self.goesOn))
         }
         let limits = exchange.limits
         let elapsed = now - started
@@ -184,8 +184,11 @@ struct WorkerTalk {
     private func lost(_ how: String) -> ScriptingError {
         ScriptingError(
             .internalWorkerLost, "worker lost, variables gone: it \(how)",
-            hint: "The session goes on with a new one; define again what you need.")
+            hint: Self.goesOn)
     }
+
+    /// What a session's person should know of a worker that is gone.
+    private static let goesOn = "The session goes on with a fresh worker; define again what you need."
 
     private func limitReached(_ how: String) -> ScriptingError {
         ScriptingError(

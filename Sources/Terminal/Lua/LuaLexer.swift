@@ -42,6 +42,9 @@ package struct LuaLexer: Sendable {
         "not", "or", "repeat", "return", "then", "true", "until", "while",
     ]
 
+    /// The first token that is no comment, as it stands there; nil in an empty text.
+    package var first: String? { tokens.first { $0.kind != .comment }.map { String(characters[$0.range]) } }
+
     /// The tokens, in order.
     package var tokens: [Token] {
         var tokens: [Token] = []
