@@ -162,7 +162,10 @@ struct Dispatch: Sendable {
         let (entry, log) = (invocation.entry, AuditLog(invocation.instance.context))
         let arguments = invocation.arguments.audited(entry, without: secrets)
         var outcome: AuditOutcome?
-        do { outcome = try await log.intent(entry.name, arguments, by: peer) } catch is any CodedError {
+        do {
+            try await invocation.engine().requireCurrent()
+            outcome = try await log.intent(entry.name, arguments, by: peer)
+        } catch is any CodedError {
             try await log.note(entry.name, arguments, by: peer, result: "let through")
         }
         let result: Result<Answer, any Error>
