@@ -496,7 +496,7 @@ CASES = {
     case.__name__: case
     for case in (
         editing, wide, paste, mebibyte, resize, interrupts, abandoned, history, invalid, colour, dumb, pipes, scripts, hangup,
-        lost, dead, completion, questions, pager, commands, suspension)
+        lost, dead, completion, questions, pager, commands, suspension, farewell)
 }
 
 if __name__ == "__main__":

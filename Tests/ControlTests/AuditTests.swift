@@ -5,6 +5,7 @@ import Frames
 import KeyModel
 import Providers
 import Rotation
+import Scripting
 import Storage
 import Synchronization
 import Testing

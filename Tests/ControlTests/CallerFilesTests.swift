@@ -1,4 +1,5 @@
 import Control
+import ControlStore
 import Foundation
 import Frames
 import Testing

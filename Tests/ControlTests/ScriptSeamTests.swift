@@ -103,9 +103,9 @@ struct LuaSessionTests {
         script.timeLimit = .seconds(1)
         let error = await controlError { _ = try await session.perform(.script(script), for: ScriptedClient()) }
         #expect(error?.codeName == "callerLimitExceeded", "\(String(describing: error))")
-        #expect(
-            try await eventually { try await bench.audit().last?.result == .unknown },
-            "the command was killed, and the log says that its effect is not known")
+        let isUnknown = try await eventually { try await bench.audit().last?.result == .unknown }
+        let log = try await bench.audit().map { "\($0.kind) \($0.call) \($0.detail ?? "")" }
+        #expect(isUnknown, "the command was killed, and the log says that its effect is not known: \(log)")
         await service.stop()
     }
 

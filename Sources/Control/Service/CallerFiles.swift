@@ -93,6 +93,11 @@ package final class CallerFiles: Sendable {
             let answer = FirstAnswer(continuation)
             scope.onCancel { answer.give(.failure(PatientFile.interrupted)) }
             Thread.detachNewThread { [self] in
+                // A reader who has gone is an error of the call, not the end of the process.
+                var pipe = sigset_t()
+                sigemptyset(&pipe)
+                sigaddset(&pipe, SIGPIPE)
+                pthread_sigmask(SIG_BLOCK, &pipe, nil)
                 answer.give(Result { try body(file) }.mapError(ControlError.init(wrapping:)))
                 close(own)
                 busy.withLock { $0 -= 1 }

@@ -31,7 +31,8 @@ struct Completion {
             found = await names(for: entry, call.parameter, call.index).map { Self.candidate($0, "name") }
         } else {
             // What stands in quotes elsewhere is nobody's business.
-            found = place.isQuoted ? [] : await words(place.word) + runs(at: place)
+            let runs = await runs(at: place)
+            found = place.isQuoted ? [] : place.word.isEmpty && !runs.isEmpty ? runs : runs + (await words(place.word))
         }
         let fitting = found.filter {
             if case .string(let text)? = $0["text"] { text.hasPrefix(place.word) } else { false }

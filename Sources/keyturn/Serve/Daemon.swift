@@ -1,6 +1,7 @@
 internal import Control
 internal import ControlStore
 internal import Foundation
+internal import Frames
 internal import KeyModel
 internal import Logging
 internal import Monitoring
