@@ -39,6 +39,34 @@ extension EndToEnd {
             try await end(daemon)
         }
 
+        @Test func functionsAreCalledAsTheyWereLoaded() async throws {
+            let vault = try await Vault.made(rows: 5)
+            func configuration(_ word: String) -> String {
+                """
+                database "sqlite:vault.db"
+                keyring "vault" { core = "kr1" }
+                column "secret.value" { keyring = "vault", key = "id", context = "row" }
+                hook "after" (function(run) print("hook of \(word)", commands ~= nil) end)
+                """
+                    + (word == "then"
+                        ? ""
+                        : "\nwebhook \"ops\" { url = \"https://x.example\" }\n"
+                            + "hook \"always\" (function(run) notify.webhook(\"ops\", run) end)")
+            }
+            try vault.sandbox.write(configuration("then"), to: "keyturn.lua")
+            _ = try await vault.sandbox.keyturn("adopt", "secret.value", "--yes").expecting()
+            let daemon = try await serve(vault)
+            try vault.sandbox.write(configuration("later"), to: "keyturn.lua")
+            _ = try await vault.sandbox.keyturn("rotate", "vault", "--yes").expecting()
+            let shown = try await vault.sandbox.keyturn("runs", "show", "2", "-o", "json").expecting()
+            #expect(shown.standardOutput.contains("hook of then"), "\(shown)")
+            // Nobody looks at what a signal would grant.
+            daemon.signal(SIGHUP)
+            try await wait("it is taken up") { daemon.errorSoFar.contains("configuration taken up") }
+            #expect(daemon.errorSoFar.contains("not granted: notify.webhook"), "\(daemon.errorSoFar)")
+            try await end(daemon)
+        }
+
         @Test func aRunBelongsToTheDaemonAndNotToWhoeverStartedIt() async throws {
             let vault = try await Vault.adopted(rows: 600)
             let daemon = try await serve(vault)
