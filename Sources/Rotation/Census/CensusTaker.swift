@@ -1,5 +1,5 @@
 package import ControlStore
-internal import KeyModel
+package import KeyModel
 internal import PluginKit
 package import Storage
 
@@ -30,6 +30,16 @@ package struct CensusTaker: Sendable {
         package let isLast: Bool
         /// The rows within `where` that no run puts right by itself, with the stable code of why.
         package var doubtful: [(key: RowKey, reason: String)] = []
+        /// The values that no key here opens, whatever `where` picks.
+        package var unopened: [Unopened] = []
+    }
+
+    /// A value that no key here opens.
+    package struct Unopened: Hashable, Sendable {
+        /// What tells it from any other, in hexadecimal: SHA-256 over the column's number, the row's key and the bytes.
+        package let digest: String
+        /// The key that it names; nil where it names none.
+        package let key: KeyID?
     }
 
     /// Counts the next window after a row.
@@ -48,7 +58,22 @@ package struct CensusTaker: Sendable {
         let doubtful = zip(window.rows, verdicts).compactMap { row, verdict in
             reason(of: row, verdict).map { (key: row.key, reason: $0) }
         }
-        return Step(cursor: window.rows.last?.key ?? cursor, isLast: window.isLast, doubtful: doubtful)
+        let unopened = zip(window.rows, verdicts).compactMap { self.unopened($0, $1) }
+        return Step(
+            cursor: window.rows.last?.key ?? cursor, isLast: window.isLast, doubtful: doubtful, unopened: unopened)
+    }
+
+    private func unopened(_ row: StoredRow, _ verdict: Verdict) -> Unopened? {
+        switch verdict {
+        case .foreign, .unopenable: break
+        case .null, .empty, .active, .plaintext, .old: return nil
+        }
+        let place = Array("\(column.id) ".utf8) + row.key.encoded
+        let digest = ContentHash.sha256(place + (row.value.bytes ?? Bytes()))
+        guard case .mine(.exact(let key)) = keyring.core.inspect(row.value) else {
+            return Unopened(digest: digest, key: nil)
+        }
+        return Unopened(digest: digest, key: key)
     }
 
     private enum Verdict: Sendable {

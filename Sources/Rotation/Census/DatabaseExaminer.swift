@@ -96,6 +96,7 @@ package struct DatabaseExaminer: Sendable {
                 while !step.isLast {
                     try Task.checkCancellation()
                     step = try await taker.count(after: step.cursor, on: control.engine, into: &count)
+                    for value in step.unopened { found.note(unopened: value.digest, naming: value.key) }
                 }
                 take(count, of: ring, into: &found)
             }
