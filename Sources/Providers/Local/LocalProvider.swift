@@ -21,6 +21,14 @@ package final class LocalProvider: KeyProvider {
         root = Mutex(try file.read())
     }
 
+    /// Reads a root key from the beginning of an open file, which may have no name; no generation can be added to it.
+    ///
+    /// - Throws: `ProviderError` with `providerMisconfigured`, see ``RootKeyFile/read()``.
+    package init(reading descriptor: Int32) throws(ProviderError) {
+        file = RootKeyFile(path: "/proc/self/fd/\(descriptor)")
+        root = Mutex(try file.read(from: descriptor))
+    }
+
     private init(file: RootKeyFile, root: RootKey) {
         self.file = file
         self.root = Mutex(root)

@@ -55,7 +55,20 @@ package struct RootKeyFile: Sendable {
     /// - Throws: `ProviderError` with `providerMisconfigured` where the file is absent, damaged, not a regular file, or in
     ///   reach of other users.
     package func read() throws(ProviderError) -> RootKey {
-        let text = try contents()
+        let file = try attempt("read") { () throws(SystemError) in try FileDescriptor(opening: path, O_RDONLY) }
+        return try parse(try contents(of: file))
+    }
+
+    /// Reads all generations from the beginning of a file that is open.
+    func read(from descriptor: Int32) throws(ProviderError) -> RootKey {
+        let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
+        try attempt("read") { () throws(SystemError) in
+            guard copy >= 0, lseek(copy, 0, SEEK_SET) == 0 else { throw SystemError.last }
+        }
+        return try parse(try contents(of: FileDescriptor(owning: copy)))
+    }
+
+    private func parse(_ text: consuming SecretBytes) throws(ProviderError) -> RootKey {
         do throws(RootKeyTextError) {
             return try text.withExposedBytes { bytes throws(RootKeyTextError) in try RootKey(parsing: bytes) }
         } catch {
@@ -89,8 +102,8 @@ package struct RootKeyFile: Sendable {
         }
     }
 
-    private func contents() throws(ProviderError) -> SecretBytes {
-        let file = try attempt("read") { () throws(SystemError) in try FileDescriptor(opening: path, O_RDONLY) }
+    private func contents(of file: consuming FileDescriptor) throws(ProviderError) -> SecretBytes {
+        let file = file
         let status = try attempt("read") { () throws(SystemError) in try file.status() }
         try refuse(status)
         return try attempt("read") { () throws(SystemError) in
