@@ -70,6 +70,24 @@ package struct SQLiteFileCopier: Sendable {
         } catch { throw file.error(of: error, doing: "check") }
     }
 
+    /// Brings into a database file what its log or journal holds, so that the file alone is complete.
+    ///
+    /// - Throws: ``StorageError`` with `storeBusy` where somebody uses it, or `storeDamaged` for what is no database.
+    package func settle(_ path: String) throws {
+        let file = DatabaseFile(path: path, busyTimeout: .seconds(5))
+        try file.check(creating: false)
+        let queue = try file.open(.writing)
+        defer { try? queue.close() }
+        do {
+            // Reading has rolled back what a journal holds. A log that is left while others read is not empty.
+            let isHeld = try queue.inDatabase { try Int.fetchOne($0, sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
+            guard isHeld == 0 else {
+                throw StorageError(
+                    .storeBusy, "cannot settle \(file): others use it", hint: "Stop whatever has it open, then retry.")
+            }
+        } catch { throw file.error(of: error, doing: "settle") }
+    }
+
     private func copy(_ source: Database, to target: Database, _ pace: Pace) throws {
         let mode = try String.fetchOne(source, sql: "PRAGMA journal_mode")
         let size = try Int64.fetchOne(source, sql: "PRAGMA page_size") ?? 4096
