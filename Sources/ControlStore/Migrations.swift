@@ -294,6 +294,8 @@ extension ControlSession {
         ],
         schedulerTables,
         [TableDefinition("served_keys", ["key_id integer PRIMARY KEY", "since text NOT NULL"])],
+        // The numbers of backups are never given twice.
+        [TableDefinition("backup_numbers", ["one integer PRIMARY KEY CHECK (one = 1)", "last integer NOT NULL"])],
     ]
 
     /// What the scheduler remembers.

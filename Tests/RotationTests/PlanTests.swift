@@ -1,4 +1,5 @@
 internal import ControlStore
+import Foundation
 internal import KeyModel
 internal import PluginKit
 internal import Rotation
@@ -84,7 +85,11 @@ struct PlanTests {
             try await bench.list(backupOf: run, stage, level, startedAt: started)
             #expect(try await bench.drive(waiting.id).state == .waiting)
         }
-        try await bench.list(backupOf: waiting.id, .before, .checksums, startedAt: waiting.startedAt)
+        let gone = try await bench.list(backupOf: waiting.id, .before, .checksums, startedAt: waiting.startedAt)
+        let file = try await bench.control.read { try $0.backup(gone).location }
+        try FileManager.default.moveItem(atPath: file, toPath: file + ".aside")
+        #expect(try await bench.drive(waiting.id).state == .waiting, "its file is not there")
+        try FileManager.default.moveItem(atPath: file + ".aside", toPath: file)
         #expect(try await bench.drive(waiting.id).state == .done)
     }
 

@@ -6,8 +6,7 @@ extension ControlSession {
     ///
     /// - Throws: ``StorageError``.
     package func insertBackup(_ make: (Int64) throws -> BackupRecord) throws -> BackupRecord {
-        let next = try storage.query("SELECT coalesce(max(id), 0) + 1 FROM \(control: "backups")").first?.integer(0)
-        let backup = try make(next ?? 1)
+        let backup = try make(try nextBackupNumber())
         try storage.execute(
             """
             INSERT INTO \(control: "backups") (id, method, location, bytes, sha256, started_at, finished_at, run_id,
@@ -20,6 +19,19 @@ extension ControlSession {
         )
         try insertKeys(of: backup)
         return backup
+    }
+
+    /// Draws a number that no backup has ever had, whether it is still listed or not.
+    private func nextBackupNumber() throws -> Int64 {
+        let listed = try storage.query("SELECT coalesce(max(id), 0) FROM \(control: "backups")").first?.integer(0)
+        let drawn = try storage.query("SELECT last FROM \(control: "backup_numbers")").first?.integer(0)
+        let next = max(listed ?? 0, drawn ?? 0) + 1
+        if drawn == nil {
+            try storage.execute("INSERT INTO \(control: "backup_numbers") (one, last) VALUES (1, \(next))")
+        } else {
+            try storage.execute("UPDATE \(control: "backup_numbers") SET last = \(next)")
+        }
+        return next
     }
 
     /// Writes back what a later verification found.
@@ -67,12 +79,13 @@ extension ControlSession {
         return found
     }
 
-    /// Whether a verified backup of a run and stage is listed, begun no earlier than the run.
+    /// Whether a verified backup of a run and stage is listed, begun no earlier than the run, and its file is there.
     ///
     /// - Throws: ``StorageError`` or ``ControlStoreError``.
     package func hasVerifiedBackup(of run: RunRecord, stage: BackupStage) throws -> Bool {
         try backups().contains {
             $0.run == run.id && $0.stage == stage && $0.level >= .checksums && $0.startedAt >= run.startedAt
+                && $0.isPresent
         }
     }
 

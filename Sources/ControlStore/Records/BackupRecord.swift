@@ -1,3 +1,4 @@
+internal import Foundation
 package import KeyModel
 
 /// When in a run a backup was made.
@@ -119,6 +120,15 @@ package struct BackupRecord: Hashable, Sendable {
         self.wrappedKeys = wrappedKeys
         self.wrappers = wrappers
         self.manifest = manifest
+    }
+}
+
+extension BackupRecord {
+    /// Whether its file stands where it should, as large as it was; what a command keeps is out of sight and counts as there.
+    package var isPresent: Bool {
+        guard method != BackupDeclaration.Method.command.rawValue else { return true }
+        var facts = stat()
+        return stat(location, &facts) == 0 && Int64(facts.st_size) == bytes
     }
 }
 

@@ -1,21 +1,24 @@
 import ControlStore
+import Foundation
 import KR1
 import KeyModel
 import PluginKit
 import Rotation
 
 extension Bench {
-    /// Lists a backup that was never made, for what only reads the catalogue.
+    /// Lists a backup of one byte that holds nothing, for what only reads the catalogue.
     @discardableResult
     func list(
         backupOf run: Int64? = nil, _ stage: BackupStage = .manual, _ level: BackupLevel = .restored,
         startedAt: Timestamp? = nil, needing keys: [KeyID] = [], holding wrapped: [KeyID] = []
     ) async throws -> Int64 {
         let now = startedAt ?? clock.now()
+        let file = path("backup-\(UUID().uuidString)")
+        try Data([1]).write(to: URL(filePath: file))
         return try await control.write { session in
             try session.insertBackup { id in
                 BackupRecord(
-                    id: id, method: "sqlite", location: "/nowhere/\(id)", bytes: 1, sha256: "", startedAt: now,
+                    id: id, method: "sqlite", location: file, bytes: 1, sha256: "", startedAt: now,
                     finishedAt: now, run: run, stage: stage, level: level, verifiedAt: now, expiresAt: nil,
                     isScanned: true, dataKeys: keys, wrappedKeys: wrapped, wrappers: [], manifest: "")
             }
