@@ -390,8 +390,9 @@ let package = Package(
         .testTarget(
             name: "BackupsTests",
             dependencies: [
-                "Backups", "ControlStore", "KeyModel", "PostgreSQLTesting", "ToolTesting", "keyturn", "keyturn-lua",
-                .product(name: "GRDB", package: "GRDB.swift"),
+                "Backups", "ControlStore", "KeyModel", "PostgreSQLTesting", "Storage", "StorageSQLite", "ToolTesting",
+                "keyturn",
+                "keyturn-lua", .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict
         ),

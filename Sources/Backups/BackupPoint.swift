@@ -6,6 +6,8 @@ package enum BackupPoint: String, CaseIterable, Sendable {
     case backupCopied
     /// The file is whole and has its name.
     case backupPlaced
+    /// The root key beside the file is held in the clear, to prove it by restoring.
+    case rootKeyOpened
     /// The file was proved.
     case backupVerified
     /// The manifest stands beside the file.

@@ -41,7 +41,12 @@ struct RetentionTests {
         let old = [backup(1, daysAgo: 900), backup(2, daysAgo: 800), backup(3, daysAgo: 700)]
         #expect(going(old, days: 1) == [1])
         let doubtful = [backup(4, daysAgo: 5, level: .format), backup(5, daysAgo: 4, level: .claimed)]
-        #expect(going(old + doubtful, days: 1) == [1, 4, 5], "those that are not verified stand in for none")
+        #expect(going(old + doubtful, days: 1) == [1, 4], "those that are not verified stand in for none")
+    }
+
+    @Test func whatFailedItsProofStandsInForNoneAndIsLeftToPeople() {
+        let all = (1...4).map { backup($0, daysAgo: 10 - $0, level: $0 == 4 ? .claimed : .restored) }
+        #expect(going(all, keep: 2) == [1])
     }
 
     @Test func pinsTheOpenRunAndAnOwedBackupHoldOthersBack() {

@@ -1,5 +1,6 @@
 import Backups
 import Foundation
+import GRDB
 import KeyModel
 import Testing
 import ToolTesting
@@ -91,6 +92,128 @@ extension BackupRuns {
             #expect(!FileManager.default.fileExists(atPath: archive.sandbox.path("r.db")))
             let drill = try await archive.sandbox.keyturn("backup", "drill", "1", "--identity", "id.txt").expecting(1)
             #expect(drill.standardOutput.contains("failed"))
+            let first = try await archive.list().last
+            #expect(first?.verified.string == "claimed" && first?.keys.array.count == 1, "its key stays needed")
+            let pruned = try await archive.sandbox.keyturn("backup", "prune", "--yes", "-o", "json").expecting()
+            #expect(pruned.json.result.removed.array.isEmpty, "\(pruned)")
+            #expect(try await archive.list().count == 3)
+        }
+
+        @Test(arguments: ["verify", "drill"])
+        func oneThatFailsItsProofStandsInForNoOther(way: String) async throws {
+            let archive = try await Archive.adopted(more: ", keep = 2")
+            for _ in 1...2 { try await archive.backUp("--verify", "restore") }
+            let newest = try await archive.backUp("--verify", "restore")
+            let whole = try Data(contentsOf: URL(filePath: newest.file))
+            var bytes = whole
+            bytes[bytes.count / 2] ^= 1
+            try bytes.write(to: URL(filePath: newest.file))
+            let arguments = ["backup", way, "3", "--identity", "id.txt"]
+            #expect(try await archive.sandbox.start(arguments: arguments).wait().exitCode == 1)
+            #expect(try await archive.list().map(\.verified.string) == ["claimed", "restore", "restore"])
+            let pruned = try await archive.sandbox.keyturn("backup", "prune", "--yes", "-o", "json").expecting()
+            #expect(pruned.json.result.removed.array.isEmpty, "\(pruned)")
+            #expect(pruned.json.result.reasons.array.first?.string?.hasPrefix("backup 3 failed its proof") == true)
+            #expect(try await archive.list().compactMap { $0.id.integer } == [3, 2, 1])
+            // What it was proved with can have been at fault: a proof that succeeds makes up for it.
+            try whole.write(to: URL(filePath: newest.file))
+            #expect(try await archive.code("backup", "verify", "3", "--identity", "id.txt") == nil)
+            _ = try await archive.sandbox.keyturn("backup", "prune", "--yes").expecting()
+            #expect(try await archive.list().compactMap { $0.id.integer } == [3, 2])
+        }
+
+        @Test func aNumberIsNeverGivenTwice() async throws {
+            let archive = try await Archive.adopted()
+            for _ in 1...3 { try await archive.backUp() }
+            _ = try await archive.sandbox.keyturn("backup", "remove", "3", "--yes").expecting()
+            #expect(try await archive.backUp().id == 4)
+        }
+
+        @Test func aManifestIsNotBelievedWhereItSpeaksOfKeysOrSizes() async throws {
+            let archive = try await Archive.adopted()
+            let made = try await archive.backUp("--verify", "checksums")
+            let place = archive.sandbox.path("backups/taken.db.age")
+            try FileManager.default.copyItem(atPath: made.file, toPath: place)
+            let text = try String(contentsOfFile: made.file + ".manifest.json", encoding: .utf8)
+            let emptied = text.replacing(/"(keyIDs|wrappedKeyIDs|wrappers)" : \[[^\]]*\]/) { "\"\($0.1)\" : []" }
+                .replacing("\"keyIDsScanned\" : false", with: "\"keyIDsScanned\" : true")
+            #expect(emptied != text)
+            try emptied.write(toFile: place + ".manifest.json", atomically: true, encoding: .utf8)
+            #expect(try await archive.code("backup", "import", place, "--identity", "id.txt") == nil)
+            let list = try await archive.list()
+            let keys = list.map { $0.keys.array.compactMap(\.string) }
+            #expect(keys.count == 2 && keys[0] == keys[1] && keys[0].count == 1, "\(keys)")
+            #expect(list[0].keysScanned.bool == false)
+            let other = archive.sandbox.path("backups/huge.db.age")
+            try FileManager.default.copyItem(atPath: made.file, toPath: other)
+            try text.replacing(/"bytes" : \d+/, with: "\"bytes\" : \(Int64.max)")
+                .write(toFile: other + ".manifest.json", atomically: true, encoding: .utf8)
+            #expect(try await archive.code("backup", "import", other, "--identity", "id.txt") == "dataDamaged")
+        }
+
+        @Test func replacingLosesNothingOfWhatOthersStillUse() async throws {
+            let archive = try await Archive.adopted()
+            let backup = try await archive.backUp()
+            try archive.execute("CREATE TABLE later (id INTEGER PRIMARY KEY)")
+            var configuration = Configuration()
+            configuration.allowsUnsafeTransactions = true
+            let reader = try DatabaseQueue(path: archive.sandbox.path("app.db"), configuration: configuration)
+            try reader.inDatabase { database in
+                try database.execute(sql: "BEGIN")
+                _ = try Int.fetchOne(database, sql: "SELECT count(*) FROM later")
+            }
+            // What is written now stays in the log, since the reader holds on to what it sees.
+            try archive.execute("INSERT INTO later VALUES (1)")
+            let arguments = [
+                "backup", "restore", "\(backup.id)", "--identity", "id.txt", "--to", "app.db", "--replace",
+            ]
+            let refused = try await archive.sandbox.start(arguments: arguments + ["--yes", "-o", "json"]).wait()
+            #expect(refused.json.error.code.string == "storeBusy", "\(refused)")
+            try reader.inDatabase { try $0.execute(sql: "COMMIT") }
+            try reader.close()
+            #expect(try archive.integer("SELECT count(*) FROM later") == 1)
+            _ = try await archive.sandbox.start(arguments: arguments + ["--yes"]).wait().expecting()
+            #expect(try archive.integer("SELECT count(*) FROM sqlite_schema WHERE name = 'later'") == 0)
+        }
+
+        @Test func aProgramThatDecryptsHasItsTimeAndCanBeStopped() async throws {
+            let archive = try await Archive.adopted()
+            try await archive.backUp("--verify", "checksums")
+            try FileManager.default.createDirectory(
+                atPath: archive.sandbox.path("bin"), withIntermediateDirectories: true)
+            // It decrypts as often as there are files `good`, then stands still: first the beginning is read, then all of it.
+            let script = """
+                #!/bin/sh
+                cd "\(archive.sandbox.folder.path)"
+                if rmdir good 2>/dev/null; then exec age "$@"; fi
+                : >asked
+                exec sleep 600
+
+                """
+            try await archive.sandbox.writeProgram(script, to: "bin/age")
+            let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
+            archive.sandbox.variables["PATH"] = archive.sandbox.path("bin") + ":" + path
+            func verify(_ level: String) throws -> RunningProgram {
+                try? FileManager.default.removeItem(atPath: archive.sandbox.path("asked"))
+                if level == "checksums" { mkdir(archive.sandbox.path("good"), 0o700) }
+                let identity = archive.sandbox.path("id.txt")
+                return try archive.sandbox.start(
+                    "backup", "verify", "1", "--level", level, "--identity", identity, "-o", "json")
+            }
+            for level in ["format", "checksums"] {
+                try archive.configure()
+                let running = try verify(level)
+                while !FileManager.default.fileExists(atPath: archive.sandbox.path("asked")), running.isRunning {
+                    try await Task.sleep(for: .milliseconds(20))
+                }
+                running.signal(SIGINT)
+                let output = try await running.wait(limit: .seconds(60))
+                #expect(output.exitCode == 130, "\(output)")
+                try archive.configure(more: ", timeout = \"5s\"")
+                let late = try await verify(level).wait()
+                #expect(late.json.error.code.string == "providerTimedOut", "\(late)")
+            }
+            #expect(try await archive.list().first?.verified.string == "checksums", "nothing is known against it")
         }
 
         @Test func prunesNeverBelowTwoThatCanBeUsed() async throws {
@@ -113,10 +236,17 @@ extension BackupRuns {
         func aKillAtAnyInstantListsNothingThatCannotBeRestored(point: String) async throws {
             let archive = try await Archive.adopted(more: ", keep = 2")
             for _ in 1...3 { try await archive.backUp() }
+            let before = Self.sharedMemory()
             let isPruning = ["backupDoomed", "backupRemoved"].contains(point)
             let arguments = isPruning ? ["backup", "prune", "--yes"] : ["backup", "create", "--verify", "restore"]
             let killed = try await archive.sandbox.start(arguments: arguments, dyingAt: point).wait()
             #expect(killed.signal == SIGKILL, "\(killed)")
+            // Nothing in the clear is left: no root key at all, and no copy once anybody has looked at the catalogue.
+            let shared = Self.sharedMemory().subtracting(before)
+            #expect(shared.isEmpty, "\(shared)")
+            _ = try await archive.list()
+            let left = archive.files().filter { $0.hasSuffix(".partial") || $0.hasPrefix(".keyturn-scratch") }
+            #expect(left.isEmpty, "\(left)")
             for entry in try await archive.list() {
                 let id = try #require(entry.id.integer)
                 let code = try await archive.code("backup", "verify", "\(id)", "--identity", "id.txt")
@@ -136,6 +266,29 @@ extension BackupRuns {
                 let file = archive.sandbox.path("backups/\(name)")
                 #expect(try await archive.code("backup", "import", file, "--identity", "id.txt") == nil)
             }
+        }
+
+        @Test func aDaemonThatStartsRemovesTheCopiesInTheClearThatAKillHasLeft() async throws {
+            let archive = try await Archive.adopted()
+            try await archive.backUp()
+            let left = ["keyturn-20260101T000000000Z-sqlite.db.age.copy.partial", ".keyturn-scratch-0123abcd"]
+            try archive.sandbox.write("in the clear", to: "backups/\(left[0])")
+            mkdir(archive.sandbox.path("backups/\(left[1])"), 0o700)
+            try archive.sandbox.write("in the clear", to: "backups/\(left[1])/restored.db")
+            let daemon = try archive.sandbox.start("serve")
+            let deadline = ContinuousClock.now + .seconds(60)
+            while !Set(left).isDisjoint(with: archive.files()), daemon.isRunning, ContinuousClock.now < deadline {
+                try await Task.sleep(for: .milliseconds(20))
+            }
+            #expect(Set(left).isDisjoint(with: archive.files()), "\(archive.files()) \(daemon.errorSoFar)")
+            daemon.signal(SIGTERM)
+            _ = try await daemon.wait()
+        }
+
+        /// What of ours has a name in the memory that processes share.
+        private static func sharedMemory() -> Set<String> {
+            let names = (try? FileManager.default.contentsOfDirectory(atPath: "/dev/shm")) ?? []
+            return Set(names.filter { $0.hasPrefix("keyturn-") })
         }
 
         @Test(.enabled(if: SmallDisk.canBeMounted, "mounting a tmpfs is not allowed here"))

@@ -90,9 +90,12 @@ extension BackupEngine {
             let running = try program.start(
                 input: reading, output: try output ?? Descriptor("/dev/null", O_WRONLY))
             reading.close()
+            defer { running.end() }
             // One that stops reading early and succeeds had enough; what is stored was compared to its end before.
-            do { try stored.pour(into: writing, isCancelled: isCancelled) } catch is ReaderGone { writing.close() }
-            try running.succeed(within: stored.patience)
+            do { try stored.pour(into: writing, named: program.name, isCancelled: isCancelled) } catch is ReaderGone {
+                writing.close()
+            }
+            try running.succeed(within: stored.patience, isCancelled)
         }
     }
 }

@@ -34,8 +34,8 @@ struct CommandBackupEngine {
     /// - Throws: ``BackupError`` with `dataDamaged` for an answer that is none.
     func create(_ variables: [String: String]) async throws -> Answer {
         let text = try await run(commands.create, "create", variables)
-        guard let answer = try? JSONDecoder().decode(Answer.self, from: Data(text.utf8)), answer.bytes > 0,
-            !answer.uri.isEmpty, answer.uri.utf8.count <= 1024
+        guard let answer = try? JSONDecoder().decode(Answer.self, from: Data(text.utf8)),
+            (1...BackupManifest.mostBytes).contains(answer.bytes), !answer.uri.isEmpty, answer.uri.utf8.count <= 1024
         else {
             throw BackupError(
                 .dataDamaged, "the command for backups ended with 0 but handed back no manifest",
@@ -43,6 +43,9 @@ struct CommandBackupEngine {
         }
         return answer
     }
+
+    /// Where the log of the database stands; nil where it has none.
+    func position() async throws -> LogPosition? { try await server?.position().flatMap { LogPosition($0) } }
 
     /// Has the checksums of a backup proved; false where no command does that.
     func verify(_ uri: String) async throws -> Bool {

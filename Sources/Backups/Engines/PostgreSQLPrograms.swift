@@ -72,7 +72,7 @@ enum ProgramOutput {
         let running = try program.start(input: nil, output: writing)
         writing.close()
         let text = try collect(reading, running, patience: patience, isCancelled: isCancelled)
-        try running.succeed(within: patience)
+        try running.succeed(within: patience, isCancelled)
         return text
     }
 

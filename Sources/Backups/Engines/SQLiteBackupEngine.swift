@@ -67,9 +67,10 @@ struct SQLiteBackupEngine: BackupEngine {
             try await onThread { isCancelled in
                 try stored.extract(to: partial, isCancelled: isCancelled)
                 try seams.copier.check(partial)
-                // What belongs to the file that is replaced must not be taken for the new one's.
-                for suffix in ["-wal", "-shm", "-journal"] { unlink(path + suffix) }
+                try settle(path)
                 guard rename(partial, path) == 0 else { throw BackupError.system("write", path) }
+                // They hold nothing any more, unless they belonged to something that no program could read.
+                for suffix in ["-wal", "-shm", "-journal"] { unlink(path + suffix) }
                 try Folder.synchronize(of: path)
             }
         } catch {
@@ -77,6 +78,16 @@ struct SQLiteBackupEngine: BackupEngine {
             throw error
         }
         return .sqlite(path: path)
+    }
+
+    /// Makes what is about to be replaced complete in its one file, so that up to the rename the old database is all there,
+    /// and afterwards no log of the old one is taken for the new one's.
+    private func settle(_ path: String) throws {
+        guard access(path, F_OK) == 0 else { return }
+        do { try seams.copier.settle(path) } catch let error as StorageError where error.code == .storeDamaged {
+            // Nothing there can be read, with its log or without.
+            for suffix in ["-wal", "-shm", "-journal"] { unlink(path + suffix) }
+        }
     }
 
     private func extracted(_ stored: StoredFile, _ scratch: ScratchFolder) async throws -> String {

@@ -26,46 +26,47 @@ struct StoredFile: Sendable {
     /// The first bytes of what is inside.
     func head(isCancelled: Flag) throws -> [UInt8] {
         let file = try opened()
-        guard let cipher else { return try Self.first(of: file) }
+        guard let cipher else { return try first(of: file, nil, isCancelled) }
         let (reading, writing) = try Descriptor.pipe()
         let age = try cipher.open(with: try requireIdentity(), input: file, output: writing)
         writing.close()
-        let head = try Self.first(of: reading)
-        if head.isEmpty { try finish(age) }
-        age.end()
+        defer { age.end() }
+        let head = try first(of: reading, age, isCancelled)
+        if head.isEmpty { try finish(age, isCancelled) }
         return head
     }
 
-    /// Writes what is inside to a descriptor and closes that.
+    /// Writes what is inside to a descriptor and closes that; whoever reads there may stand still for ``patience`` at most.
     ///
     /// - Throws: ``BackupError``; `keyIdentityMissing` where the key does not open it.
-    func pour(into target: Descriptor, isCancelled: Flag) throws {
+    func pour(into target: Descriptor, named name: String = "the restored data", isCancelled: Flag) throws {
         defer { target.close() }
-        let file = try opened()
+        var stream = Stream(
+            source: try opened(), target: target, targetName: name, patience: patience, isCancelled: isCancelled)
         guard let cipher else {
-            _ = try Stream(
-                source: file, target: target, targetName: "the restored data", patience: patience,
-                isCancelled: isCancelled
-            ).run()
+            _ = try stream.run()
             return
         }
-        let age = try cipher.open(with: try requireIdentity(), input: file, output: target)
-        target.close()
-        try finish(age)
+        let (reading, writing) = try Descriptor.pipe()
+        let age = try cipher.open(with: try requireIdentity(), input: stream.source, output: writing)
+        writing.close()
+        stream.source = reading
+        stream.producer = age
+        defer { age.end() }
+        _ = try stream.run()
+        try finish(age, isCancelled)
     }
 
     /// Writes what is inside to a new file, durable when the call returns.
     func extract(to path: String, isCancelled: Flag) throws {
         let target = try Descriptor(path, O_RDWR | O_CREAT | O_EXCL)
-        let copy = Descriptor(owning: dup(target.number))
-        try pour(into: copy, isCancelled: isCancelled)
+        try pour(into: try target.duplicate(), named: path, isCancelled: isCancelled)
         guard fsync(target.number) == 0 else { throw BackupError.system("write", path) }
     }
 
-    private func finish(_ age: RunningProgram) throws {
-        do { try age.succeed(within: .seconds(24 * 3600)) } catch {
+    private func finish(_ age: RunningProgram, _ isCancelled: Flag) throws {
+        do { try age.succeed(within: patience, isCancelled) } catch let error as BackupError {
             guard error.code == .providerProgramFailed else { throw error }
-            if error.message.contains("(signal \(SIGPIPE))") { throw ReaderGone() }
             guard error.message.contains("identit") else { throw damaged(error.message) }
             throw BackupError(
                 .keyIdentityMissing, "cannot open backup \(quoted(path)): \(error.message)",
@@ -95,16 +96,15 @@ struct StoredFile: Sendable {
             hint: "Take another one; this one was truncated, altered, or never whole.")
     }
 
-    private static func first(of file: Descriptor) throws -> [UInt8] {
+    private func first(of file: Descriptor, _ producer: RunningProgram?, _ isCancelled: Flag) throws -> [UInt8] {
         let room = UnsafeMutableRawBufferPointer.allocate(byteCount: 512, alignment: 8)
         defer { room.deallocate() }
+        let stream = Stream(source: file, producer: producer, patience: patience, isCancelled: isCancelled)
         var count = 0
-        var isLast = false
-        while count < room.count, !isLast {
-            let more = read(file.number, room.baseAddress.map { $0 + count }, room.count - count)
-            if more < 0, errno != EINTR { throw BackupError.system("read", "a backup") }
-            isLast = more == 0
-            count += max(0, more)
+        while count < room.count {
+            let more = try stream.fill(UnsafeMutableRawBufferPointer(rebasing: room[count...]))
+            guard more > 0 else { break }
+            count += more
         }
         return Array(room[..<count])
     }

@@ -75,6 +75,9 @@ package struct BackupManifest: Hashable, Codable, Sendable {
         package var rootFrom: String
     }
 
+    /// The most bytes that a backup can have: 2 to the power of 60.
+    static let mostBytes = Int64(1) << 60
+
     /// The text that is written.
     package func encoded() throws -> String {
         let encoder = JSONEncoder()
@@ -94,7 +97,7 @@ package struct BackupManifest: Hashable, Codable, Sendable {
             throw refused("it is not in the form that Keyturn writes")
         }
         guard manifest.form == 1 else { throw refused("it has form \(manifest.form), this build knows 1") }
-        guard manifest.bytes > 0 else { throw refused("it speaks of \(manifest.bytes) bytes") }
+        guard (1...mostBytes).contains(manifest.bytes) else { throw refused("it speaks of \(manifest.bytes) bytes") }
         guard Set(manifest.contains).isSuperset(of: ["data", "keyring"]) else {
             throw refused("it does not contain both data and keyring")
         }
@@ -108,6 +111,15 @@ package struct BackupManifest: Hashable, Codable, Sendable {
             throw refused("its level or stage is none")
         }
         return manifest
+    }
+
+    /// Adds what a keyring holds: without opening its values, a backup counts as using every key that may be in it.
+    mutating func list(_ found: Examination) {
+        wrappedKeyIDs = Set(wrappedKeyIDs + found.wrappedKeys).sorted()
+        keyIDs = Set(keyIDs + wrappedKeyIDs).sorted()
+        wrappers = Set(wrappers + found.wrappers).sorted { ($0.provider, $0.key) < ($1.provider, $1.key) }
+        if keyringSHA256.isEmpty { keyringSHA256 = found.keyringSHA256 }
+        keyIDsScanned = false
     }
 
     /// The record that the catalogue keeps.

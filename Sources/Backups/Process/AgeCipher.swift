@@ -25,7 +25,7 @@ struct AgeCipher: Sendable {
     /// Draws a key pair for the proof of one backup, and returns its public half.
     func drawIdentity(patience: Duration) throws -> (Identity, recipient: String) {
         let keygen = try Program.find("age-keygen", environment: environment)
-        let file = try Self.namelessFile()
+        let file = try Descriptor.nameless()
         try Program(name: "age-keygen", path: keygen, arguments: []).start(input: nil, output: file)
             .succeed(within: patience)
         let (reading, writing) = try Descriptor.pipe()
@@ -64,14 +64,5 @@ struct AgeCipher: Sendable {
     static func isRecipient(_ text: String) -> Bool {
         let isKnown = ["age1", "ssh-ed25519 ", "ssh-rsa "].contains { text.hasPrefix($0) }
         return isKnown && text.utf8.allSatisfy { (0x20..<0x7F).contains($0) }
-    }
-
-    /// A file in memory where there is such a folder, already without a name.
-    private static func namelessFile() throws(BackupError) -> Descriptor {
-        let folder = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"
-        let path = "\(folder)/keyturn-\(UUID().uuidString)"
-        let file = try Descriptor(path, O_RDWR | O_CREAT | O_EXCL)
-        unlink(path)
-        return file
     }
 }

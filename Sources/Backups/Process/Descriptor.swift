@@ -31,6 +31,22 @@ final class Descriptor: Sendable {
         return (Descriptor(owning: ends[0]), Descriptor(owning: ends[1]))
     }
 
+    /// A file in memory that never has a name, so that nothing is left of it when its holders end, however they do.
+    static func nameless() throws(BackupError) -> Descriptor {
+        let number = kt_memory_file("keyturn")
+        guard number >= 0 else { throw .system("make", "a file in memory") }
+        let file = Descriptor(owning: number)
+        guard fchmod(number, 0o600) == 0 else { throw .system("make", "a file in memory") }
+        return file
+    }
+
+    /// The same open file once more.
+    func duplicate() throws(BackupError) -> Descriptor {
+        let copy = fcntl(number, F_DUPFD_CLOEXEC, 0)
+        guard copy >= 0 else { throw .system("open", "a file once more") }
+        return Descriptor(owning: copy)
+    }
+
     /// The number of bytes of the file.
     func size() throws(BackupError) -> Int64 {
         var facts = stat()

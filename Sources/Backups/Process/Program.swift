@@ -117,15 +117,20 @@ final class RunningProgram: Sendable {
 
     /// Waits for the end.
     ///
-    /// - Throws: ``BackupError`` with `providerProgramFailed` for any end but 0, or `providerTimedOut`.
-    func succeed(within patience: Duration) throws(BackupError) {
+    /// - Throws: ``BackupError`` with `providerProgramFailed` for any end but 0, or `providerTimedOut`; `CancellationError`
+    ///   where it was ended because the flag was raised.
+    func succeed(within patience: Duration, _ isCancelled: Flag = Flag()) throws {
         let deadline = ContinuousClock.now + patience
         var status: Int32 = 0
         var pause: Int32 = 1
         while true {
             let found = waitpid(process, &status, WNOHANG)
             if found == process { break }
-            if found < 0, errno != EINTR { throw .system("wait for", name) }
+            if found < 0, errno != EINTR { throw BackupError.system("wait for", name) }
+            if isCancelled.isSet {
+                end()
+                throw CancellationError()
+            }
             guard ContinuousClock.now < deadline else {
                 end()
                 throw timedOut(patience)

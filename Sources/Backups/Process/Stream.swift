@@ -17,7 +17,7 @@ struct Stream {
     var target: Descriptor?
     /// What messages call the target.
     var targetName = "the backup"
-    /// How long the source may be silent.
+    /// How long the source may be silent, and the target not take anything.
     var patience: Duration
     /// The most bytes a second.
     var bytesPerSecond: Int64?
@@ -37,6 +37,8 @@ struct Stream {
         defer { buffer.deallocate() }
         var facts = Facts()
         let start = ContinuousClock.now
+        // A pipe whose reader stands still must not hold us up; of a file nothing changes.
+        if let target { _ = fcntl(target.number, F_SETFL, fcntl(target.number, F_GETFL) | O_NONBLOCK) }
         while true {
             let count = try fill(buffer)
             guard count > 0 else { break }
@@ -51,7 +53,10 @@ struct Stream {
         return facts
     }
 
-    private func fill(_ buffer: UnsafeMutableRawBufferPointer) throws -> Int {
+    /// Reads what comes next, as much as fits; 0 at the end.
+    ///
+    /// - Throws: As ``run()``.
+    func fill(_ buffer: UnsafeMutableRawBufferPointer) throws -> Int {
         let deadline = ContinuousClock.now + patience
         while true {
             if isCancelled.isSet { throw CancellationError() }
@@ -75,14 +80,27 @@ struct Stream {
     private func write(_ piece: UnsafeRawBufferPointer) throws {
         guard let target else { return }
         var rest = piece[...]
+        var deadline = ContinuousClock.now + patience
         while !rest.isEmpty {
             if isCancelled.isSet { throw CancellationError() }
             let part = UnsafeRawBufferPointer(rebasing: rest)
             let count = Foundation.write(target.number, part.baseAddress, part.count)
             if count < 0, errno == EINTR { continue }
             if count < 0, errno == EPIPE { throw ReaderGone() }
+            if count < 0, errno == EAGAIN {
+                guard ContinuousClock.now < deadline else {
+                    throw BackupError(
+                        .providerTimedOut,
+                        "\(targetName) took no more bytes for \(patience.components.seconds) s",
+                        hint: "\"timeout\" in backup { … } says how long a program may stand still.")
+                }
+                var entry = pollfd(fd: target.number, events: Int16(POLLOUT), revents: 0)
+                poll(&entry, 1, 200)
+                continue
+            }
             guard count > 0 else { throw BackupError.system("write", targetName) }
             rest = rest.dropFirst(count)
+            deadline = ContinuousClock.now + patience
         }
     }
 

@@ -30,15 +30,38 @@ enum Folder {
 }
 
 /// A folder for what is restored aside, readable by nobody else; it goes with its scope.
+///
+/// As long as it is used, a file in it is locked, so that no other process takes it for one that was left behind.
 final class ScratchFolder: Sendable {
     let folder: String
+    private let lock: Descriptor
 
     static let prefix = ".keyturn-scratch-"
+    private static let lockName = "/.lock"
 
     /// Makes a folder beneath another one.
     init(in parent: String) throws(BackupError) {
-        folder = parent + "/" + Self.prefix + UUID().uuidString.prefix(8).lowercased()
+        var made: (folder: String, lock: Descriptor)?
+        // Between its making and its lock, somebody who clears up may have taken it away: then it is made anew.
+        for _ in 0..<100 where made == nil { made = try Self.attempt(in: parent) }
+        guard let made else { throw .system("lock", parent, number: EBUSY) }
+        (folder, lock) = made
+    }
+
+    private static func attempt(in parent: String) throws(BackupError) -> (folder: String, lock: Descriptor)? {
+        let folder = parent + "/" + prefix + UUID().uuidString.prefix(8).lowercased()
         guard mkdir(folder, 0o700) == 0 else { throw .system("make", folder) }
+        guard let lock = try? Descriptor(folder + lockName, O_RDWR | O_CREAT) else {
+            guard access(folder, F_OK) == 0 else { return nil }
+            let failure = BackupError.system("write in", folder)
+            rmdir(folder)
+            throw failure
+        }
+        var (held, named) = (stat(), stat())
+        guard flock(lock.number, LOCK_EX | LOCK_NB) == 0, fstat(lock.number, &held) == 0,
+            stat(folder + lockName, &named) == 0, held.st_ino == named.st_ino
+        else { return nil }
+        return (folder, lock)
     }
 
     deinit { try? FileManager.default.removeItem(atPath: folder) }
@@ -46,11 +69,15 @@ final class ScratchFolder: Sendable {
     /// A path in it.
     func path(_ name: String) -> String { folder + "/" + name }
 
-    /// Removes what a process that was killed has left behind.
+    /// Removes what a process that was killed has left behind: the folders whose lock nobody holds.
     static func clear(in parent: String) {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: parent)) ?? []
         for name in names where name.hasPrefix(prefix) {
-            try? FileManager.default.removeItem(atPath: parent + "/" + name)
+            let folder = parent + "/" + name
+            guard let lock = try? Descriptor(folder + lockName, O_RDWR | O_CREAT),
+                flock(lock.number, LOCK_EX | LOCK_NB) == 0
+            else { continue }
+            try? FileManager.default.removeItem(atPath: folder)
         }
     }
 }

@@ -98,17 +98,24 @@ final class DirectoryLock: Sendable {
     /// Gives the lock back.
     func release() { file.close() }
 
+    /// Whether temporary files stand in a folder, be it that somebody is making them or has left them behind.
+    static func hasPartials(in directory: String) -> Bool {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
+        return names.contains { $0.hasPrefix(BackupFiles.prefix) && $0.hasSuffix(BackupFiles.partialSuffix) }
+    }
+
     /// Removes what a process that was killed has left: temporary files, and files that were never proved.
     ///
-    /// A file with a manifest stays, whatever the catalogue says: the database may have been set back behind it.
-    func clearPartials(known: [BackupRecord]) throws {
-        let listed = Set(known.map(\.location))
+    /// Without the catalogue only the temporary files go. A file with a manifest stays, whatever the catalogue says: the database may have been set back behind it.
+    func clearPartials(known: [BackupRecord]? = nil) {
+        let listed = Set((known ?? []).map(\.location))
         let names = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
         for name in names where name.hasPrefix(BackupFiles.prefix) {
             let path = directory + "/" + name
             if name.hasSuffix(BackupFiles.partialSuffix) {
                 unlink(path)
-            } else if !name.hasSuffix(".manifest.json"), !name.hasSuffix(".root.age"), !listed.contains(path),
+            } else if known != nil, !name.hasSuffix(".manifest.json"), !name.hasSuffix(".root.age"),
+                !listed.contains(path),
                 !names.contains(name + ".manifest.json")
             {
                 BackupFiles(path: path).remove()

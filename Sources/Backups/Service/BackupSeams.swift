@@ -8,11 +8,11 @@ package protocol RestoredOpener: Sendable {
     ///
     /// - Parameters:
     ///   - engine: The database.
-    ///   - rootKey: A copy of `root.key` to unwrap through; nil takes the instance's own providers.
+    ///   - rootKey: The descriptor of a copy of `root.key` to unwrap through; nil takes the instance's own providers.
     ///   - opensValues: Whether every value is opened; otherwise only the keyring is read.
     /// - Returns: What was found.
     /// - Throws: A ``CodedError``; a key that does not unwrap or whose canary does not open is one.
-    func examine(_ engine: any StorageEngine, rootKey: String?, opensValues: Bool) async throws -> Examination
+    func examine(_ engine: any StorageEngine, rootKey: Int32?, opensValues: Bool) async throws -> Examination
 }
 
 /// Copies a database file while others write to it, and checks a copy.
@@ -31,6 +31,11 @@ package protocol DatabaseFileCopier: Sendable {
     func copy(
         _ source: String, to target: String, bytesPerSecond: Int64?, isCancelled: @escaping @Sendable () -> Bool
     ) throws
+
+    /// Brings into a database file what its log or journal holds, so that the file alone is complete.
+    ///
+    /// - Throws: ``StorageError`` with `storeBusy` where somebody uses it, or `storeDamaged` for what is no database.
+    func settle(_ path: String) throws
 
     /// Checks every page and index of a database file.
     ///

@@ -13,7 +13,7 @@ extension BackupService {
         let stage = try await stage(of: request)
         let lock = try DirectoryLock(taking: declaration.directory)
         defer { lock.release() }
-        ScratchFolder.clear(in: declaration.directory)
+        for parent in Set([declaration.directory, scratchParent]) { ScratchFolder.clear(in: parent) }
         let level = try await level(of: request)
         guard let source = try await control.read({ try $0.instance() }) else {
             throw BackupError(.callerRequestInvalid, "the database belongs to no instance of Keyturn")
@@ -21,7 +21,7 @@ extension BackupService {
         if declaration.method == .command, let command = command() {
             return try await create(request, stage, level, source, with: command)
         }
-        try lock.clearPartials(known: try await control.read { try $0.backups(includingDoomed: true) })
+        lock.clearPartials(known: try await control.read { try $0.backups(includingDoomed: true) })
         let engine = try engine()
         let room = try await room(for: engine)
         if let obstacle = room.obstacle {
@@ -30,14 +30,18 @@ extension BackupService {
         let files = BackupFiles(
             directory: declaration.directory, method: engine.method.rawValue, ending: engine.fileExtension,
             isEncrypted: !declaration.recipients.isEmpty, at: seams.now(), run: request.run, stage: stage)
+        let manifest: BackupManifest
         do {
             let draft = Draft(
                 tool: try await engine.tool(), source: source, started: seams.now(),
-                position: try await engine.position(), stage: stage, request: request)
-            return try await make(draft, files, engine, level)
+                position: try await engine.position(), held: try await liveKeyring(), stage: stage, request: request)
+            manifest = try await make(draft, files, engine, level)
         } catch {
             files.remove()
             throw error
+        }
+        do { return try await enlist(manifest, isPinned: request.isPinned) } catch {
+            return try await outcome(of: files, after: error)
         }
     }
 
@@ -47,13 +51,15 @@ extension BackupService {
         let source: InstanceRecord
         let started: Timestamp
         let position: String?
+        /// What the keyring holds before anything is copied: whatever goes from it meanwhile may be in the copy.
+        let held: Examination
         let stage: BackupStage
         let request: CreateRequest
     }
 
     private func make(
         _ draft: Draft, _ files: BackupFiles, _ engine: any BackupEngine, _ level: BackupLevel
-    ) async throws -> BackupEntry {
+    ) async throws -> BackupManifest {
         let cipher = declaration.recipients.isEmpty ? nil : try AgeCipher(environment: seams.environment)
         let drawn = try await onThread { [patience = declaration.patience] _ in
             try cipher?.drawIdentity(patience: patience)
@@ -76,11 +82,37 @@ extension BackupService {
         manifest.rootKey = rootKeySHA256 == nil ? nil : files.rootKeyName
         manifest.rootKeySHA256 = rootKeySHA256
         try await prove(&manifest, stored, engine, level, mayShrink: draft.request.mayShrink)
+        try await list(draft.held, in: &manifest, level)
         seams.reached(.backupVerified)
         let complete = manifest
         try await onThread { _ in try files.writeManifest(try complete.encoded()) }
         seams.reached(.manifestPlaced)
-        return try await enlist(complete, isPinned: draft.request.isPinned)
+        return complete
+    }
+
+    /// What became of a backup that could not be listed: the answer to a commit may be lost, not the commit.
+    ///
+    /// Its files go only where it is certain that nothing lists them.
+    private func outcome(of files: BackupFiles, after failure: any Error) async throws -> BackupEntry {
+        let known: [BackupRecord]
+        do { known = try await control.read { try $0.backups(includingDoomed: true) } } catch {
+            throw Self.left(files, failure)
+        }
+        if let record = known.first(where: { $0.location == files.path }) {
+            return BackupEntry(record, isPresent: isPresent(record))
+        }
+        // A server that was lost may still be about to commit.
+        if (failure as? StorageError)?.code == .storeUnavailable { throw Self.left(files, failure) }
+        files.remove()
+        throw failure
+    }
+
+    private static func left(_ files: BackupFiles, _ failure: any Error) -> BackupError {
+        let why = (failure as? any CodedError)?.message ?? "\(failure)"
+        return BackupError(
+            .storeUnavailable,
+            "backup \(quoted(files.path)) is whole, but it is not known whether it is listed: \(why)",
+            hint: "Look with \"keyturn backup list\"; where it is missing: keyturn backup import FILE.", cause: failure)
     }
 
     /// Streams what the engine makes into the file under its temporary name.
@@ -125,6 +157,7 @@ extension BackupService {
         let record = try await control.write { [seams] session in
             // A run that was cancelled meanwhile leaves a good backup all the same; a key that was destroyed does not.
             try Self.refuseDestroyed(manifest, in: session)
+            try Self.refuseListed(manifest.uri, in: session)
             let record = try session.insertBackup { id in
                 var record = try manifest.record(id)
                 record.isPinned = isPinned
@@ -146,11 +179,44 @@ extension BackupService {
             hint: "Make another one; this one may hold values that nothing opens any more.")
     }
 
+    /// Refuses what is in the catalogue already: one backup never stands in for two.
+    private static func refuseListed(_ location: String, in session: ControlSession) throws {
+        guard let other = try session.backups(includingDoomed: true).first(where: { $0.location == location }) else {
+            return
+        }
+        throw BackupError(
+            .callerTargetExists, "\(quoted(location)) is in the catalogue already, as backup \(other.id)",
+            hint: "Each backup needs a name of its own.")
+    }
+
+    /// Refuses what a command hands back where it is not shown to be a new backup of the database as it stands now.
+    private func refuseStale(
+        _ manifest: BackupManifest, startedAt start: LogPosition?, _ level: BackupLevel
+    ) async throws {
+        let location = manifest.uri
+        try await control.read { try Self.refuseListed(location, in: $0) }
+        let position = manifest.position.flatMap { LogPosition($0) }
+        if let position, let start, position < start {
+            throw BackupError(
+                .dataForeign,
+                "backup \(quoted(location)) is older than it must be: it ends at \(position), the log stood at \(start)"
+            )
+        }
+        guard manifest.stage == BackupStage.before.rawValue, level < .restored, position == nil || start == nil else {
+            return
+        }
+        throw BackupError(
+            .callerRequestInvalid, "backup \(quoted(location)) cannot be told from one made before the run",
+            hint:
+                "Have the command hand back \"position\", where the log stood at its end, or prove it with --verify restore."
+        )
+    }
+
     private func create(
         _ request: CreateRequest, _ stage: BackupStage, _ level: BackupLevel, _ source: InstanceRecord,
         with command: CommandBackupEngine
     ) async throws -> BackupEntry {
-        let started = seams.now()
+        let (started, held, position) = (seams.now(), try await liveKeyring(), try await command.position())
         var variables = ["KEYTURN_BACKUP_STAGE": stage.rawValue]
         variables["KEYTURN_BACKUP_RUN"] = request.run.map(String.init)
         let answer = try await command.create(variables)
@@ -164,7 +230,9 @@ extension BackupService {
             encrypted: answer.encrypted ?? false, wrappedBy: [],
             expiresAt: Retention(declaration).expiry(of: now)?.description, verified: BackupLevel.claimed.word,
             verifiedAt: now.description, run: request.run, stage: stage.rawValue)
+        try await refuseStale(manifest, startedAt: position, level)
         try await prove(&manifest, with: command, level, mayShrink: request.mayShrink)
+        try await list(held, in: &manifest, level)
         return try await enlist(manifest, isPinned: request.isPinned)
     }
 
@@ -234,7 +302,7 @@ private struct StorePipeline {
             isCancelled: isCancelled)
         do {
             let facts = try stream.run()
-            for program in programs { try program.succeed(within: patience) }
+            for program in programs { try program.succeed(within: patience, isCancelled) }
             return facts
         } catch {
             for program in programs { program.end() }

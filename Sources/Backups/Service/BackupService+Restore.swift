@@ -16,6 +16,7 @@ extension BackupService {
     package func restore(
         _ id: Int64, to target: String, identity: String? = nil, mayReplace: Bool = false
     ) async throws -> RestoreResult {
+        clearLeftovers()
         let record = try await control.read { try $0.backup(id) }
         let manifest = try BackupManifest.decode(record.manifest, of: record.location)
         try refuseLive(target, mayReplace)
@@ -61,6 +62,9 @@ extension BackupService {
         if let owed { reasons.append("run \(owed) owes the verified backup after it, so nothing goes") }
         if declaration.keep == nil, declaration.keepFor == nil {
             reasons.append("neither keep nor keep_for is declared, so nothing goes")
+        }
+        reasons += backups.filter { $0.level == .claimed }.map {
+            "backup \($0.id) failed its proof and stays until it is proved or removed by its number"
         }
         if !isDryRun {
             try await doom(going.map(\.id))

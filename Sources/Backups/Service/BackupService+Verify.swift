@@ -11,12 +11,20 @@ extension BackupService {
     ///   - level: How far.
     ///   - identity: The file with a secret key that opens it; nil takes the declared one.
     /// - Returns: The backup as it is listed now.
-    /// - Throws: ``BackupError``; what was recorded before stays then.
+    /// - Throws: ``BackupError``; where it says that the backup cannot be relied on, the catalogue says so too from then on.
     package func verify(
         _ id: Int64, level: BackupLevel = .restored, identity: String? = nil
     ) async throws -> BackupEntry {
+        clearLeftovers()
         let record = try await control.read { try $0.backup(id) }
-        let manifest = try await proved(record, level: level, identity: identity)
+        let manifest: BackupManifest
+        do { manifest = try await proved(record, level: level, identity: identity) } catch {
+            if Self.disproves(error) {
+                let now = seams.now()
+                try await control.write { try Self.distrust(id, at: now, in: $0) }
+            }
+            throw error
+        }
         let updated = try await control.write { [seams] session in
             var updated = try manifest.record(id)
             let present = try session.backup(id)
@@ -34,6 +42,7 @@ extension BackupService {
     /// - Returns: The outcome; a failure is one, not an error.
     /// - Throws: ``ControlStoreError`` with `callerNotFound`, or ``StorageError``.
     package func drill(_ id: Int64?, identity: String? = nil) async throws -> DrillResult {
+        clearLeftovers()
         let backups = try await control.read { try $0.backups() }
         guard let record = id.map({ id in backups.first { $0.id == id } }) ?? backups.first else {
             throw BackupError(
@@ -43,6 +52,7 @@ extension BackupService {
         let begun = seams.now()
         let start = ContinuousClock.now
         let outcome: (isPassed: Bool, report: String)
+        var isDisproved = false
         do {
             let manifest = try await proved(record, level: .restored, identity: identity)
             let proof = manifest.proof
@@ -55,18 +65,41 @@ extension BackupService {
             throw CancellationError()
         } catch {
             outcome = (false, (error as? any CodedError)?.message ?? "\(error)")
+            isDisproved = Self.disproves(error)
         }
         let took = (ContinuousClock.now - start).components
         let drill = DrillRecord(
             at: begun, backup: record.id, isPassed: outcome.isPassed,
             milliseconds: took.seconds * 1000 + took.attoseconds / 1_000_000_000_000_000, report: outcome.report,
             actor: seams.actor)
-        try await control.write { [seams] session in
+        try await control.write { [seams, isDisproved] session in
+            if isDisproved { try Self.distrust(drill.backup, at: begun, in: session) }
             try session.insert(drill)
             try seams.alongside(session)
         }
         return DrillResult(
             backup: drill.backup, isPassed: drill.isPassed, milliseconds: drill.milliseconds, report: drill.report)
+    }
+
+    /// Whether a failed proof says that the backup itself cannot be relied on, and not only that it could not be read now.
+    private static func disproves(_ error: any Error) -> Bool {
+        switch (error as? BackupError)?.code {
+        case .dataDamaged, .dataForeign, .dataKeyringMissing, .callerNotFound: true
+        default: false
+        }
+    }
+
+    /// Sets a backup back to what was merely claimed, so that it stands in for no other one; its keys stay needed.
+    private static func distrust(_ id: Int64, at now: Timestamp, in session: ControlSession) throws {
+        guard var record = try session.backups().first(where: { $0.id == id }) else { return }
+        if var manifest = try? BackupManifest.decode(record.manifest, of: record.location) {
+            manifest.verified = BackupLevel.claimed.word
+            manifest.verifiedAt = now.description
+            record.manifest = try manifest.encoded()
+        }
+        record.level = .claimed
+        record.verifiedAt = now
+        try session.update(record)
     }
 
     /// Lists a backup that stands in a folder with its manifest, but not in the catalogue, once it is proved.
@@ -87,12 +120,19 @@ extension BackupService {
             throw BackupError(.callerRequestInvalid, "\(quoted(path)) was made by a command and is not taken in")
         }
         manifest.uri = path
+        // Whoever can write here can write a manifest too: nothing that it says of keys counts until values were opened.
+        manifest.keyIDsScanned = false
+        manifest.proof = nil
+        manifest.keyIDs = Set(manifest.keyIDs + manifest.wrappedKeyIDs).sorted()
         let known = try await control.read { try $0.backups(includingDoomed: true) }
         guard !known.contains(where: { $0.location == path }) else {
             throw BackupError(.callerTargetExists, "\(quoted(path)) is in the catalogue already")
         }
+        let lock = try DirectoryLock(taking: declaration.directory)
+        defer { lock.release() }
         let draft = try manifest.record(0)
-        let result = try await proved(draft, level: level, identity: identity)
+        var result = try await proved(draft, level: level, identity: identity)
+        try await list(nil, in: &result, level)
         return try await enlist(result, isPinned: false)
     }
 
@@ -141,18 +181,13 @@ extension BackupService {
         }
         let parent = scratchParent
         if level >= .checksums {
-            ScratchFolder.clear(in: parent)
             let scratch = try ScratchFolder(in: parent)
             try await engine.proveChecksums(stored, scratch: scratch)
             if level >= .restored {
                 try await proveByRestoring(&manifest, stored, scratch) { body in
                     try await engine.withRestored(stored, scratch: scratch, body)
                 }
-            } else if manifest.wrappedKeyIDs.isEmpty {
-                try await listAllKeys(in: &manifest)
             }
-        } else if manifest.wrappedKeyIDs.isEmpty {
-            try await listAllKeys(in: &manifest)
         }
         manifest.verified = level.word
         manifest.verifiedAt = seams.now().description
@@ -168,7 +203,6 @@ extension BackupService {
         if level >= .checksums, try await command.verify(manifest.uri) { reached = .checksums }
         if level >= .restored {
             let parent = scratchParent
-            ScratchFolder.clear(in: parent)
             let scratch = try ScratchFolder(in: parent)
             let uri = manifest.uri
             var found: Examination?
@@ -186,7 +220,6 @@ extension BackupService {
                 "a backup that a command makes cannot be proved to \"\(level.word)\": no command is declared for it",
                 hint: "Declare verify = {…} and restore = {…} beside create = {…}.")
         }
-        if manifest.wrappedKeyIDs.isEmpty { try await listAllKeys(in: &manifest) }
         manifest.verified = reached.word
         manifest.verifiedAt = seams.now().description
     }
@@ -197,15 +230,15 @@ extension BackupService {
             Examination
     ) async throws {
         let root = try await rootKey(of: manifest, stored)
-        defer { root?.remove() }
-        let path = root?.path
-        let found = try await withRestored { engine in try await examine(engine, rootKey: path) }
-        try await take(found, into: &manifest, rootFrom: path == nil ? "provider" : "escrow")
+        seams.reached(.rootKeyOpened)
+        let found = try await withRestored { engine in try await examine(engine, rootKey: root) }
+        try await take(found, into: &manifest, rootFrom: root == nil ? "provider" : "escrow")
     }
 
-    private func examine(_ engine: any StorageEngine, rootKey: String?) async throws -> Examination {
+    private func examine(_ engine: any StorageEngine, rootKey: Descriptor?) async throws -> Examination {
+        defer { withExtendedLifetime(rootKey) {} }
         do {
-            return try await seams.opener.examine(engine, rootKey: rootKey, opensValues: true)
+            return try await seams.opener.examine(engine, rootKey: rootKey?.number, opensValues: true)
         } catch let error as any CodedError where !(error is BackupError) && !(error is StorageError) {
             throw BackupError(
                 .dataKeyringMissing, "the backup does not open with its own keyring: \(error.message)",
@@ -226,35 +259,41 @@ extension BackupService {
         }
         if found.unopenable > 0 {
             let live = try await seams.opener.examine(control.engine, rootKey: nil, opensValues: true)
-            guard found.unopenable <= live.unopenable else {
+            let more = found.unopened(beyond: live)
+            guard more == 0 else {
                 throw BackupError(
                     .dataKeyringMissing,
-                    "backup \(name) does not open completely: \(found.unopenable) values, "
-                        + "\(live.unopenable) in the database itself; \(found.findings.first ?? "")")
+                    "backup \(name) does not open completely: \(found.unopenable) values do not, of which \(more) "
+                        + "stand otherwise in the database itself; \(found.findings.first ?? "")")
             }
         }
         manifest.wrappedKeyIDs = found.wrappedKeys
         manifest.wrappers = found.wrappers
         manifest.keyringSHA256 = found.keyringSHA256
-        manifest.keyIDs = found.isWhole ? found.usage.keys.sorted() : found.wrappedKeys
+        // A key that is named by a value which does not open counts too, as long as the copy holds it.
+        let named = Set(found.named.keys).intersection(found.wrappedKeys)
+        manifest.keyIDs = found.isWhole ? named.union(found.usage.keys).sorted() : found.wrappedKeys
         manifest.keyIDsScanned = found.isWhole
         manifest.proof = BackupManifest.Proof(
             canaries: found.canaries, opened: found.usage.values.reduce(0, +), exceptions: found.unopenable,
             rootFrom: rootFrom)
     }
 
-    /// Without opening its values, a backup counts as using every key that may be in it.
-    private func listAllKeys(in manifest: inout BackupManifest) async throws {
-        let found = try await seams.opener.examine(control.engine, rootKey: nil, opensValues: false)
-        manifest.wrappedKeyIDs = found.wrappedKeys
-        manifest.wrappers = found.wrappers
-        manifest.keyringSHA256 = found.keyringSHA256
-        manifest.keyIDs = found.wrappedKeys
-        manifest.keyIDsScanned = false
+    /// Without opening its values, a backup counts as using every key that may be in it: those that there were when making
+    /// it began, and those that there are now.
+    func list(_ held: Examination?, in manifest: inout BackupManifest, _ level: BackupLevel) async throws {
+        guard level < .restored else { return }
+        if let held { manifest.list(held) }
+        manifest.list(try await liveKeyring())
+    }
+
+    /// What the keyring of the database itself holds now.
+    func liveKeyring() async throws -> Examination {
+        try await seams.opener.examine(control.engine, rootKey: nil, opensValues: false)
     }
 
     /// Brings the copy of `root.key` beside a backup, or the declared one, to light for the length of a proof.
-    private func rootKey(of manifest: BackupManifest, _ stored: StoredFile) async throws -> SecretFile? {
+    private func rootKey(of manifest: BackupManifest, _ stored: StoredFile) async throws -> Descriptor? {
         guard seams.escrow != nil else { return nil }
         let beside = manifest.rootKey.map { name in
             URL(filePath: manifest.uri).deletingLastPathComponent().appending(path: name).path
@@ -276,8 +315,8 @@ extension BackupService {
                 path: copy, bytes: Int64(facts.st_size), sha256: manifest.rootKeySHA256 ?? "", cipher: cipher,
                 identity: identity, patience: stored.patience)
             if beside != nil { try escrow.proveStored(isCancelled: isCancelled) }
-            let secret = try SecretFile()
-            try escrow.extract(to: secret.path, isCancelled: isCancelled)
+            let secret = try Descriptor.nameless()
+            try escrow.pour(into: try secret.duplicate(), isCancelled: isCancelled)
             return secret
         }
     }
@@ -291,29 +330,11 @@ extension BackupService {
                     && $0.startedAt.description < manifest.started
             })
         else { return }
-        guard manifest.bytes * 2 >= last.bytes else {
+        guard manifest.bytes >= last.bytes / 2 + last.bytes % 2 else {
             throw BackupError(
                 .dataDamaged,
                 "backup \(quoted(manifest.uri)) has \(manifest.bytes) bytes, less than half of backup \(last.id)",
                 hint: "If the database has really shrunk so much, make it with --may-shrink.")
         }
-    }
-}
-
-/// A file in memory where there is such a folder, for the length of a proof.
-struct SecretFile: Sendable {
-    private let folder: String
-
-    init() throws(BackupError) {
-        let parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"
-        folder = "\(parent)/keyturn-\(UUID().uuidString)"
-        guard mkdir(folder, 0o700) == 0 else { throw .system("make", folder) }
-    }
-
-    var path: String { folder + "/root.key" }
-
-    func remove() {
-        unlink(path)
-        rmdir(folder)
     }
 }

@@ -34,7 +34,8 @@ package struct BackupService: Sendable {
     ///
     /// - Throws: ``StorageError`` or ``ControlStoreError``.
     package func list() async throws -> [BackupEntry] {
-        try await control.read { try $0.backups() }.map { BackupEntry($0, isPresent: isPresent($0)) }
+        clearLeftovers()
+        return try await control.read { try $0.backups() }.map { BackupEntry($0, isPresent: isPresent($0)) }
     }
 
     /// One backup with its manifest.
@@ -81,17 +82,23 @@ package struct BackupService: Sendable {
         return try await body()
     }
 
+    /// Removes the unencrypted copies that a process which was killed has left behind, unless somebody works on them.
+    package func clearLeftovers() {
+        for parent in Set([declaration.directory, scratchParent]) { ScratchFolder.clear(in: parent) }
+        guard DirectoryLock.hasPartials(in: declaration.directory),
+            let lock = try? DirectoryLock(taking: declaration.directory)
+        else { return }
+        defer { lock.release() }
+        lock.clearPartials()
+    }
+
     /// What the next backup takes, and what there is.
     ///
     /// - Throws: ``BackupError``, or ``StorageError``.
     package func room() async throws -> RoomReport { try await room(for: try engine()) }
 
     /// Whether the file of a backup stands where it should, as large as it was.
-    func isPresent(_ record: BackupRecord) -> Bool {
-        guard record.method != BackupDeclaration.Method.command.rawValue else { return true }
-        var facts = stat()
-        return stat(record.location, &facts) == 0 && Int64(facts.st_size) == record.bytes
-    }
+    func isPresent(_ record: BackupRecord) -> Bool { record.isPresent }
 
     /// The way in which backups are made.
     func engine() throws(BackupError) -> any BackupEngine { try engine(declaration.method) }

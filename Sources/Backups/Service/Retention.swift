@@ -44,7 +44,9 @@ package struct Retention: Sendable {
         var safe = Set(verified.prefix(max(keep ?? 0, Self.leastKept)).map(\.id))
         if let base = pitrBase(newest, now: now) { safe.insert(base) }
         return newest.reversed().filter { backup in
-            !safe.contains(backup.id) && !backup.isPinned && (backup.run == nil || backup.run != openRun)
+            // One that failed its proof is never removed unseen: what it was proved with may have been at fault.
+            backup.level > .claimed && !safe.contains(backup.id) && !backup.isPinned
+                && (backup.run == nil || backup.run != openRun)
                 && isOld(backup, now: now)
         }
     }

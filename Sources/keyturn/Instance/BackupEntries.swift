@@ -242,8 +242,11 @@ extension API {
                     return Proposal("This erases keys of \"\(keyring)\" for good", byTyping: keyring)
                 }, takesConfiguration: true
             ) { call in
-                let entry = try await call.engine().destroy(
-                    try call.backup, backup: call.instance.configuration.backup, alongside: call.alongside)
+                // A backup that is being made may need the key, and is in no catalogue yet.
+                let entry = try await call.withoutNewBackups {
+                    try await call.engine().destroy(
+                        try call.backup, backup: call.instance.configuration.backup, alongside: call.alongside)
+                }
                 let left = entry.report.versions.flatMap(\.wrappedIn).map { "backup \($0)" } + entry.report.remains
                 return try Answer(
                     encoding: entry,
@@ -330,10 +333,17 @@ extension Invocation {
 extension BackupService {
     /// The service for the instance that a call is about, acting for its caller.
     init(_ call: Invocation) throws {
-        let context = call.instance.context
+        try self.init(call.instance, actor: call.actor, alongside: call.alongside)
+    }
+
+    /// The service for an instance, acting for somebody.
+    init(
+        _ instance: Instance, actor: String,
+        alongside: @escaping @Sendable (ControlSession) throws -> Void = { _ in }
+    ) throws {
+        let context = instance.context
         try self.init(
-            control: context.control, configuration: call.instance.configuration,
-            directory: call.instance.directory, cores: context.cores, providers: context.providers, actor: call.actor,
-            alongside: call.alongside)
+            control: context.control, configuration: instance.configuration, directory: instance.directory,
+            cores: context.cores, providers: context.providers, actor: actor, alongside: alongside)
     }
 }

@@ -31,9 +31,9 @@ private struct InstanceOpener: RestoredOpener {
     let cores: CoreCatalogue
     let providers: [Name: any KeyProvider]
 
-    func examine(_ engine: any StorageEngine, rootKey: String?, opensValues: Bool) async throws -> Examination {
+    func examine(_ engine: any StorageEngine, rootKey: Int32?, opensValues: Bool) async throws -> Examination {
         var providers = providers
-        if let rootKey { providers[try Name("local")] = try LocalProvider(opening: rootKey) }
+        if let rootKey { providers[try Name("local")] = try LocalProvider(reading: rootKey) }
         return try await DatabaseExaminer(cores: cores, providers: providers).examine(engine, opensValues: opensValues)
     }
 }

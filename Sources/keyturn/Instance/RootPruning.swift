@@ -129,7 +129,7 @@ extension Invocation {
     }
 
     /// Keeps backups from being made meanwhile, where any are declared.
-    fileprivate func withoutNewBackups<Value>(_ body: () async throws -> Value) async throws -> Value {
+    func withoutNewBackups<Value>(_ body: () async throws -> Value) async throws -> Value {
         guard instance.configuration.backup != nil else { return try await body() }
         return try await BackupService(self).holdingFolder(body)
     }

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Backups
 internal import Control
 internal import ControlStore
 internal import Foundation
@@ -72,6 +73,10 @@ struct ServeCommand: InstanceCommand {
             let registry = FigureRegistry()
             let figures = try metrics.map { try FigureListener(on: $0, registry) }
             try await service.start()
+            let instance = try await service.instance()
+            if instance.configuration.backup != nil {
+                try BackupService(instance, actor: Parts.actor).clearLeftovers()
+            }
             let scheduler = try await service.makeScheduler(metrics: ScheduleFiguresRecorder(factory: registry))
             let cluster = try await cluster(service, logger)
             let server = try SocketServer(at: path, environment: environment, service: service, logger: logger)

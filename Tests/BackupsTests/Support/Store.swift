@@ -17,11 +17,11 @@ struct Store {
     }
 
     /// Writes the configuration.
-    func configure(database name: String? = nil, password: String? = nil) throws {
+    func configure(database name: String? = nil, password: String? = nil, keyring other: String? = nil) throws {
         try sandbox.write(
             """
             database "\(url(name ?? database.name, password: password))"
-            keyring "main" { core = "kr1"\(keyring) }
+            keyring "main" { core = "kr1"\(other ?? keyring) }
             column "secret.value" { keyring = "main", context = "row" }
             backup { directory = "backups", recipient = "\(recipient)", external_backup_retention = "none"\(more) }
             """, to: "keyturn.lua")
