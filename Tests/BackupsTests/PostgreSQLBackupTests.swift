@@ -131,6 +131,68 @@ extension BackupRuns {
             }
         }
 
+        @Test func codeOfARoleThatMayDoLittleMayDoNoMoreInTheProof() async throws {
+            let mark = "/tmp/keyturn-mark-\(UUID().uuidString)"
+            defer { try? FileManager.default.removeItem(atPath: mark) }
+            try await withStore(rows: 20) { store in
+                try await store.adopt()
+                let clerk = "clerk_\(store.database.name)"
+                try await store.database.application.runAside(
+                    """
+                    CREATE EXTENSION postgres_fdw;
+                    CREATE FUNCTION watch() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
+                    CREATE EVENT TRIGGER watcher ON ddl_command_end EXECUTE FUNCTION watch();
+                    COMMENT ON EVENT TRIGGER watcher IS 'only a superuser makes one';
+                    CREATE PUBLICATION everything FOR ALL TABLES;
+                    CREATE ROLE \(clerk);
+                    GRANT CREATE ON SCHEMA public TO \(clerk);
+                    SET ROLE \(clerk);
+                    CREATE FUNCTION is_good(text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+                        BEGIN
+                            EXECUTE 'COPY (SELECT 1) TO PROGRAM ''touch \(mark)''';
+                        EXCEPTION WHEN insufficient_privilege THEN RETURN true;
+                        END;
+                        RETURN true;
+                    END $$;
+                    CREATE TABLE ledger (id serial PRIMARY KEY, entry text CHECK (is_good(entry)));
+                    INSERT INTO ledger (entry) VALUES ('one'), ('two');
+                    ALTER TABLE ledger ENABLE ROW LEVEL SECURITY;
+                    ALTER TABLE ledger FORCE ROW LEVEL SECURITY;
+                    RESET ROLE
+                    """)
+                let backup = try await store.backUp("--verify", "restore")
+                #expect(backup.verified.string == "restore" && backup.keysScanned.bool == true)
+                #expect(!FileManager.default.fileExists(atPath: mark), "the check ran as a superuser")
+                try await store.database.application.runAside("DROP OWNED BY \(clerk); DROP ROLE \(clerk)")
+            }
+        }
+
+        @Test func aCommandShowsByThePositionThatItsBackupIsNotOlderThanTheRun() async throws {
+            let commands = "command = { create = { \"create.sh\" }, verify = { \"/bin/true\" } }"
+            try await withStore(rows: 5, more: ", method = \"command\", \(commands)") { store in
+                let script = """
+                    #!/bin/sh -e
+                    printf '{"uri":"x-%s","bytes":9000,"tool":"x","tool_version":"1"%s}' $$ "$(cat "$(dirname "$0")/position")"
+                    """
+                try await store.sandbox.writeProgram(script, to: "create.sh")
+                try await store.adopt()
+                try store.configure(keyring: ", backup = \"required\"")
+                let rotation = try store.sandbox.start("rotate", "main", "--yes")
+                try await store.waitForRun(2, toBe: "waiting")
+                for (position, code) in [
+                    (", \"position\": \"0/1\"", "dataForeign"), (", \"position\": \"1\"", "dataForeign"),
+                    ("", "callerRequestInvalid"), (", \"position\": \"late\"", "callerRequestInvalid"),
+                ] {
+                    try store.sandbox.write(position, to: "position")
+                    #expect(try await store.code("backup", "create", "--run", "2", "--verify", "checksums") == code)
+                }
+                try store.sandbox.write(", \"position\": \"FFFF/1\"", to: "position")
+                try await store.backUp("--run", "2", "--verify", "checksums")
+                let output = try await rotation.wait()
+                #expect(output.exitCode == 0, "\(output)")
+            }
+        }
+
         @Test func aPasswordStandsOnNoCommandLine() async throws {
             try await withStore(rows: 5) { store in
                 try await store.adopt()

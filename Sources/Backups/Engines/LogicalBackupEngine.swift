@@ -44,13 +44,15 @@ struct LogicalBackupEngine: BackupEngine {
     ) async throws -> Value {
         let restore = try await programs("pg_restore")
         let database = try await server.facts().database
+        let list = scratch.path("list")
+        try await writeList(of: stored, restore, to: list)
         let cluster = try await ScratchCluster.fresh(restore, in: scratch, patience: patience)
-        let arguments = [
-            "--create", "--dbname=postgres", "--exit-on-error", "--no-owner", "--no-privileges", "--no-password",
-        ]
-        let program = restore.program("pg_restore", arguments, environment: cluster.environment(database: nil))
-        try await unreadable(stored) { try await feed(program, from: stored) }
-        let engine = try await seams.connect(.postgresql(url: cluster.url(database: database)))
+        do { try await load(stored, restore, cluster, database, list) } catch {
+            await cluster.stop()
+            throw error
+        }
+        let engine = try await seams.connect(
+            .postgresql(url: cluster.url(database: database, user: ScratchCluster.unprivileged)))
         do {
             let value = try await body(engine)
             await engine.close()
@@ -60,6 +62,53 @@ struct LogicalBackupEngine: BackupEngine {
             await engine.close()
             await cluster.stop()
             throw error
+        }
+    }
+
+    /// Restores in two steps, since what a dump holds is code of roles that may do little in the database itself.
+    ///
+    /// A superuser makes extensions, types, functions and empty tables, by which none of that code is run. Everything is then
+    /// handed over to a role that may do nothing beyond this database, and that role fills the tables and makes indexes,
+    /// constraints and triggers, which does run it.
+    private func load(
+        _ stored: StoredFile, _ programs: PostgreSQLPrograms, _ cluster: ScratchCluster, _ database: String,
+        _ list: String
+    ) async throws {
+        func run(_ arguments: [String], as user: String) async throws {
+            let usual = [
+                "--exit-on-error", "--no-owner", "--no-privileges", "--no-security-labels", "--no-password",
+                "--use-list=\(list)",
+            ]
+            let program = programs.program(
+                "pg_restore", usual + arguments, environment: cluster.environment(database: nil, user: user))
+            try await unreadable(stored) { try await feed(program, from: stored) }
+        }
+        try await cluster.prepareLoader { try await seams.connect(.postgresql(url: $0)) }
+        try await run(["--create", "--dbname=postgres", "--section=pre-data"], as: ScratchCluster.loader)
+        try await cluster.handOver(database) { try await seams.connect(.postgresql(url: $0)) }
+        try await run(
+            ["--dbname=\(database)", "--section=data", "--section=post-data"], as: ScratchCluster.unprivileged)
+    }
+
+    /// Writes the table of contents without what takes a superuser and no value needs to be opened.
+    private func writeList(of stored: StoredFile, _ programs: PostgreSQLPrograms, to path: String) async throws {
+        let file = try Descriptor(path, O_RDWR | O_CREAT | O_EXCL, mode: 0o644)
+        try await unreadable(stored) {
+            try await feed(programs.program("pg_restore", ["--list", "--create"]), from: stored, output: file)
+        }
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        let kept = text.split(separator: "\n", omittingEmptySubsequences: false).filter { !Self.takesSuperuser($0) }
+        try Data(kept.joined(separator: "\n").utf8).write(to: URL(filePath: path))
+    }
+
+    /// Whether a line such as `3456; 2618 16385 EVENT TRIGGER - audit postgres` names what only a superuser can make after
+    /// the tables: triggers on events, and publications and subscriptions, which would reach for other servers.
+    private static func takesSuperuser(_ line: Substring) -> Bool {
+        let words = line.split(separator: " ").dropFirst(3)
+        let kinds = [["EVENT", "TRIGGER"], ["PUBLICATION"], ["SUBSCRIPTION"]]
+        return kinds.contains { kind in
+            words.starts(with: kind.map { $0[...] })
+                || words.first == "COMMENT" && words.dropFirst(2).starts(with: kind.map { $0[...] })
         }
     }
 
@@ -103,8 +152,20 @@ struct LogicalBackupEngine: BackupEngine {
     /// Reads the row that says which instance the dump belongs to.
     private func proveSource(_ stored: StoredFile, _ programs: PostgreSQLPrograms) async throws {
         let arguments = ["--data-only", "--schema=keyturn", "--table=instance", "--file=-"]
-        let program = programs.program("pg_restore", arguments)
-        let text = try await onThread { isCancelled in
+        let text = try await output(of: programs.program("pg_restore", arguments), from: stored)
+        let own = try await ControlStore(engine: server.engine).read { try $0.instance() }
+        guard let own, text.contains("COPY keyturn.instance"), text.contains(own.id) else {
+            throw BackupError(
+                text.contains("COPY keyturn.instance") ? .dataForeign : .dataKeyringMissing,
+                text.contains("COPY keyturn.instance")
+                    ? "backup \(quoted(stored.path)) is of another database"
+                    : "backup \(quoted(stored.path)) holds no keyring: the schema keyturn is not in it")
+        }
+    }
+
+    /// What a program says of the bytes of a backup.
+    private func output(of program: Program, from stored: StoredFile) async throws -> String {
+        try await onThread { isCancelled in
             let (input, feeding) = try Descriptor.pipe()
             let (answer, output) = try Descriptor.pipe()
             let running = try program.start(input: input, output: output)
@@ -119,24 +180,19 @@ struct LogicalBackupEngine: BackupEngine {
                 collected.with { $0 = result }
                 isDone.set()
             }
-            do { try stored.pour(into: feeding, isCancelled: isCancelled) } catch is ReaderGone { feeding.close() }
-            try running.succeed(within: stored.patience)
+            defer { running.end() }
+            do { try stored.pour(into: feeding, named: program.name, isCancelled: isCancelled) } catch is ReaderGone {
+                feeding.close()
+            }
+            try running.succeed(within: stored.patience, isCancelled)
             while !isDone.isSet { poll(nil, 0, 5) }
             return try collected.with { $0 }?.get() ?? ""
-        }
-        let own = try await ControlStore(engine: server.engine).read { try $0.instance() }
-        guard let own, text.contains("COPY keyturn.instance"), text.contains(own.id) else {
-            throw BackupError(
-                text.contains("COPY keyturn.instance") ? .dataForeign : .dataKeyringMissing,
-                text.contains("COPY keyturn.instance")
-                    ? "backup \(quoted(stored.path)) is of another database"
-                    : "backup \(quoted(stored.path)) holds no keyring: the schema keyturn is not in it")
         }
     }
 
     /// Says that a backup cannot be read where the program that reads it gives up.
-    private func unreadable(_ stored: StoredFile, _ body: () async throws -> Void) async throws {
-        do { try await body() } catch let error as BackupError where error.code == .providerProgramFailed {
+    private func unreadable<Value>(_ stored: StoredFile, _ body: () async throws -> Value) async throws -> Value {
+        do { return try await body() } catch let error as BackupError where error.code == .providerProgramFailed {
             throw BackupError(
                 .dataDamaged, "backup \(quoted(stored.path)) cannot be used: \(error.message)", cause: error)
         }

@@ -1,9 +1,11 @@
 internal import Foundation
 internal import KeyModel
+internal import Storage
 
-/// A server of PostgreSQL on a folder of its own and a private socket, without any network; it dies with this process.
+/// A server of PostgreSQL on a folder of its own that listens on a private socket alone; it dies with this process.
 ///
-/// What a backup holds is code as well as data, so nothing but this process can reach it, and it reaches nothing.
+/// What a backup holds is code as well as data: that of a dump is run by a role that may do nothing beyond its database. The
+/// process itself is not shut off from the network.
 final class ScratchCluster: Sendable {
     private let data: String
     private let socket: String
@@ -69,8 +71,55 @@ final class ScratchCluster: Sendable {
         _ = try? await onThread { _ in server.end() }
     }
 
+    /// The superuser that makes what only a superuser may, and is none any more once ``handOver(_:connecting:)`` returns.
+    static let loader = "keyturn_loader"
+    /// The role that owns the restored database, and may do nothing beyond it.
+    static let unprivileged = "keyturn_owner"
+
+    /// Makes the two roles of a restore.
+    func prepareLoader(connecting: (String) async throws -> any StorageEngine) async throws {
+        try await execute(
+            [
+                "CREATE ROLE \(raw: Self.loader) LOGIN SUPERUSER",
+                "CREATE ROLE \(raw: Self.unprivileged) LOGIN BYPASSRLS",
+            ],
+            on: "postgres", connecting)
+    }
+
+    /// Hands a database over to the role that may do nothing beyond it, and lets no superuser in any more.
+    func handOver(_ database: String, connecting: (String) async throws -> any StorageEngine) async throws {
+        try await execute(
+            [
+                // Only a superuser can own one of these.
+                """
+                DO $$ DECLARE name text; BEGIN
+                FOR name IN SELECT fdwname FROM pg_foreign_data_wrapper LOOP
+                    EXECUTE format('ALTER FOREIGN DATA WRAPPER %I OWNER TO \(raw: user)', name);
+                END LOOP; END $$
+                """,
+                "REASSIGN OWNED BY \(raw: Self.loader) TO \(raw: Self.unprivileged)",
+                "GRANT CREATE ON DATABASE \(identifier: database) TO \(raw: Self.unprivileged)",
+                "GRANT ALL ON SCHEMA public TO \(raw: Self.unprivileged)",
+                "ALTER ROLE \(raw: Self.loader) NOSUPERUSER NOLOGIN", "ALTER ROLE \(raw: user) NOLOGIN",
+            ], on: database, connecting)
+    }
+
+    private func execute(
+        _ statements: [SQL], on database: String, _ connecting: (String) async throws -> any StorageEngine
+    ) async throws {
+        let engine = try await connecting(url(database: database, user: user))
+        do {
+            try await engine.write { session in for statement in statements { try session.execute(statement) } }
+            await engine.close()
+        } catch {
+            await engine.close()
+            throw error
+        }
+    }
+
     /// A connection string.
-    func url(database: String) -> String {
+    func url(database: String, user: String? = nil) -> String {
+        let user = user ?? self.user
         func quote(_ text: String) -> String {
             "'" + text.flatMap { $0 == "'" || $0 == "\\" ? ["\\", $0] : [$0] } + "'"
         }
@@ -78,7 +127,7 @@ final class ScratchCluster: Sendable {
     }
 
     /// The variables by which programs reach it.
-    func environment(database: String?) -> [String: String] {
+    func environment(database: String?, user: String) -> [String: String] {
         var variables = ["PGHOST": socket, "PGUSER": user, "PGPASSFILE": socket + "/none"]
         variables["PGDATABASE"] = database
         return variables
