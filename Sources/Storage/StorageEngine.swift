@@ -13,6 +13,9 @@ package protocol StorageEngine: Sendable {
     /// Whether it is a server that may come back by itself after it was lost.
     var mayComeBack: Bool { get }
 
+    /// Whether a column holds only what its type says.
+    var bindsTypes: Bool { get }
+
     /// Where bytes of overwritten values may remain on this engine, in words, for the proof.
     var placesOfOldBytes: [String] { get }
 
@@ -55,6 +58,9 @@ package protocol StorageEngine: Sendable {
 extension StorageEngine {
     /// A file does not.
     package var mayComeBack: Bool { false }
+
+    /// A server's do.
+    package var bindsTypes: Bool { true }
 }
 
 /// A connection inside a transaction or a consistent view; must not leave the closure it was given to.
@@ -86,6 +92,12 @@ package protocol StorageSession {
 
     /// Ends this transaction should this process stand still in its midst for longer; nothing where one process works alone.
     func limitIdleTime(_ limit: Duration) throws
+
+    /// Ends the transactions of other processes of ours that have stood still for so long, with the locks that they hold;
+    /// nothing where one process works alone.
+    ///
+    /// - Throws: ``StorageError``.
+    func endAbandonedTransactions(idleFor limit: Duration) throws
 
     /// The engine's word for a column type of the control schema.
     func columnType(_ type: ControlType) -> SQL

@@ -18,6 +18,7 @@ package final class SQLiteEngine: StorageEngine {
     package let tuning = BatchTuning(windowRows: 4_000, batchesPerWindow: 4, isStrided: false)
 
     /// Free pages are overwritten (`secure_delete`), a log that was not yet reset and copies of the file are not.
+    package let bindsTypes = false
     package let placesOfOldBytes = [
         "the write-ahead log or rollback journal until it is reset", "backups and other copies of the file",
     ]

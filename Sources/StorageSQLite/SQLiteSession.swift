@@ -55,6 +55,8 @@ final class SQLiteSession: StorageSession {
     /// Nothing: the instance lock keeps other processes out, and the system releases the file of one that dies.
     func limitIdleTime(_ limit: Duration) throws {}
 
+    func endAbandonedTransactions(idleFor limit: Duration) throws {}
+
     func columnType(_ type: ControlType) -> Storage.SQL {
         switch type {
         case .integer: "INTEGER"

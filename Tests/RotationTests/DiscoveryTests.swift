@@ -44,6 +44,29 @@ struct DiscoveryTests {
         #expect(try await bench.ring()[old]?.retiredAt != nil)
     }
 
+    @Test(arguments: ["kr1", "fernet"])
+    func findsOurValuesInsideOfOthersAndUnderAnyType(core: String) async throws {
+        let bench = try await Bench.adopted(rows: 3, core: core)
+        let key = try await bench.active()
+        try bench.application.run(
+            """
+            CREATE TABLE odd (id INTEGER PRIMARY KEY, number INTEGER, document TEXT, spaced TEXT, listed BLOB, free);
+            INSERT INTO odd (id, number) SELECT id, value FROM secret;
+            UPDATE odd SET document = '{"a":1,"password":"' || number || '","b":"kr1.ffffffff.x gAAAAA"}',
+                spaced = ' ' || number, listed = CAST('{' || number || ',' || number || '}' AS BLOB), free = 12
+            """)
+        let found = try #require(try await bench.engine().discover(keysOf: .main))
+        #expect(Set(found.findings.map(\.column)) == ["odd.number", "odd.document", "odd.spaced", "odd.listed"])
+        for finding in found.findings {
+            let times: Int64 = finding.column == "odd.listed" ? 6 : 3
+            #expect(finding.keys == [key.description: times], "\(finding)")
+        }
+        #expect(found.findings.first?.shapes.keys.contains { $0.hasSuffix("inside of other text") } == true)
+        try bench.application.run("UPDATE odd SET number = NULL, spaced = NULL, listed = NULL")
+        #expect(try await bench.run(.rotate).state == .done)
+        #expect(try await bench.ring()[key]?.retiredAt == nil)
+    }
+
     @Test func aDiscoveryThatIsInterruptedFindsNothingOut() async throws {
         let bench = try await Bench.adopted(rows: 2)
         let interrupt = Interrupt()

@@ -74,6 +74,26 @@ struct PostgreSQLConnectionTests {
     }
 
     @Test
+    func whatAStoppedProcessOfOursLeftLockedIsEndedAndNobodyElseIs() async throws {
+        try await withScratchPostgreSQL { database, engine in
+            try database.application.run(
+                "CREATE TABLE t (id int PRIMARY KEY, c text); INSERT INTO t VALUES (1, 'v1'), (2, 'v1')")
+            let stopped = try ApplicationConnection(database.url() + " application_name=keyturn")
+            let other = try ApplicationConnection(database.url() + " application_name=shop")
+            try stopped.run("BEGIN; UPDATE t SET c = 'late' WHERE id = 1")
+            try other.run("BEGIN; UPDATE t SET c = 'shop' WHERE id = 2")
+            try await engine.write { try $0.endAbandonedTransactions(idleFor: .seconds(600)) }
+            try stopped.run("SELECT 1")
+            try await Task.sleep(for: .milliseconds(300))
+            try await engine.write { try $0.endAbandonedTransactions(idleFor: .milliseconds(100)) }
+            #expect(try await engine.swap([Swap(1, "v1", "v2")]) == [true])
+            #expect(throws: ApplicationError.self) { try stopped.run("COMMIT") }
+            try other.run("COMMIT")
+            #expect(try database.application.run("SELECT c FROM t ORDER BY id") == [["v2"], ["shop"]])
+        }
+    }
+
+    @Test
     func aLockedRowIsBusyAfterATenthOfASecond() async throws {
         try await withScratchPostgreSQL { database, engine in
             try database.application.run("CREATE TABLE t (id int PRIMARY KEY, c text); INSERT INTO t VALUES (1, 'v1')")

@@ -20,6 +20,8 @@ extension ControlSession {
     /// - Throws: ``ControlStoreError`` with `storeLeaseHeld` while another node holds it.
     package func takeLease(holder: String, node: String, until expiry: Timestamp, now: Timestamp) throws -> Lease {
         try refuseLease(ofOthersThan: node, now: now)
+        // Whoever held it may have been stopped in the midst of a batch, whose locks would keep everybody waiting.
+        try storage.endAbandonedTransactions(idleFor: Self.abandonedAfter)
         let lease = Lease(holder: holder, node: node, epoch: try raiseEpoch(), expiresAt: expiry)
         try storage.execute(
             """
@@ -31,6 +33,9 @@ extension ControlSession {
         )
         return lease
     }
+
+    /// A transaction of ours that still works never stands idle so long.
+    private static let abandonedAfter = Duration.seconds(5)
 
     /// Refuses to go on while another node holds the lease.
     ///

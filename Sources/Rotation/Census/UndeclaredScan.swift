@@ -56,7 +56,7 @@ struct UndeclaredScan: Sendable {
                 continue
             }
             do {
-                for column in table.columns where Self.mayHoldCiphertext(column, of: table, declared) {
+                for column in table.columns where mayHoldCiphertext(column, of: table, declared) {
                     let target = ColumnTarget(path: ColumnPath(table: table.name, column: column.name), key: key)
                     guard try await look(through: target, column, interrupt, into: &discovery) else { return nil }
                 }
@@ -68,10 +68,13 @@ struct UndeclaredScan: Sendable {
         return discovery
     }
 
-    private static func mayHoldCiphertext(
+    private func mayHoldCiphertext(
         _ column: ColumnDescription, of table: TableDescription, _ declared: [ColumnPath]
     ) -> Bool {
-        guard column.kind == .text || column.kind == .blob || column.kind == .other else { return false }
+        let mayHoldBytes = column.kind == .text || column.kind == .blob || column.kind == .other
+        let isRowNumber = column.kind == .integer && table.primaryKey == [column.name]
+        // Where types bind nothing, ciphertext stands under any of them.
+        guard mayHoldBytes || !control.engine.bindsTypes && !isRowNumber else { return false }
         return !declared.contains { path in
             path.column.lowercased() == column.name.lowercased()
                 && path.table.name.lowercased() == table.name.name.lowercased()
@@ -83,6 +86,7 @@ struct UndeclaredScan: Sendable {
         through target: ColumnTarget, _ column: ColumnDescription, _ interrupt: Interrupt,
         into discovery: inout Discovery
     ) async throws -> Bool {
+        let embedded = EmbeddedValues(of: rings)
         var finding: Discovery.Finding?
         var cursor: RowKey?
         var bytes = 0
@@ -95,7 +99,7 @@ struct UndeclaredScan: Sendable {
             let window = try await persistent { try await control.engine.read { try $0.readWindow(request) } }
             for row in window.rows {
                 let value = column.holdsDocuments ? row.value.documentContent : row.value
-                note(value, of: row.key, target, in: &finding)
+                note(value, of: row.key, target, embedded, in: &finding)
             }
             bytes += window.rows.reduce(0) { $0 + ($1.value.bytes?.count ?? 0) }
             cursor = window.rows.last?.key ?? cursor
@@ -110,13 +114,22 @@ struct UndeclaredScan: Sendable {
     }
 
     private func note(
-        _ value: StoredValue, of key: RowKey, _ target: ColumnTarget, in finding: inout Discovery.Finding?
+        _ value: StoredValue, of key: RowKey, _ target: ColumnTarget, _ embedded: EmbeddedValues,
+        in finding: inout Discovery.Finding?
     ) {
-        guard let shape = SealedShape.recognised(in: value) else { return }
         var known =
             finding ?? Discovery.Finding(column: target.path.description, firstRow: key.description)
-        known.shapes[shape.rawValue, default: 0] += 1
-        if let key = sealer(of: value) { known.keys[key.description, default: 0] += 1 }
+        if let shape = SealedShape.recognised(in: value) {
+            known.shapes[shape.rawValue, default: 0] += 1
+            if let key = sealer(of: value) { known.keys[key.description, default: 0] += 1 }
+        } else {
+            let inside = embedded.keys(in: value.bytes ?? [])
+            guard !inside.isEmpty else { return }
+            for (shape, key) in inside {
+                known.shapes["\(shape.rawValue) inside of other text", default: 0] += 1
+                known.keys[key.description, default: 0] += 1
+            }
+        }
         finding = known
     }
 

@@ -159,6 +159,8 @@ extension RotationEngine {
             let request = DestructionRequest(
                 keyring: record.keyring, keys: record.keys, reason: record.reason, backup: backup,
                 accepted: asked.accepted)
+            // What is written and not committed yet no scan sees.
+            try await context.engine.waitForOlderTransactions(limit: .seconds(60))
             let report = try await look(request).report
             try Self.require(report, of: record, at: context.now())
             try await erase(record, report, alongside)

@@ -86,6 +86,7 @@ struct PatientEngine: StorageEngine {
 
     var description: String { base.description }
     var tuning: BatchTuning { base.tuning }
+    var bindsTypes: Bool { base.bindsTypes }
     var placesOfOldBytes: [String] { base.placesOfOldBytes }
     var mayComeBack: Bool { base.mayComeBack }
 

@@ -49,6 +49,16 @@ final class PostgreSQLSession: StorageSession {
         _ = try connection.run("SET LOCAL idle_in_transaction_session_timeout = \(milliseconds)")
     }
 
+    func endAbandonedTransactions(idleFor limit: Duration) throws {
+        _ = try rows(
+            """
+            SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+            WHERE application_name = 'keyturn' AND datname = current_database() AND usename = current_user
+                AND pid <> pg_catalog.pg_backend_pid() AND state LIKE 'idle in transaction%'
+                AND state_change < clock_timestamp() - $1::pg_catalog.int8 * interval '1 millisecond'
+            """, [.integer(Int64(limit.wholeMilliseconds))])
+    }
+
     func columnType(_ type: ControlType) -> SQL {
         switch type {
         case .integer: "bigint"
