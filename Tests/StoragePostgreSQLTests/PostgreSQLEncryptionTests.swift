@@ -20,7 +20,7 @@ struct PostgreSQLEncryptionTests {
                 "-days", "2", "-subj", "/CN=\(name)", "-addext", "subjectAltName=IP:\(address)",
                 "-keyout", "\(folder.path)/\(name).key", "-out", "\(folder.path)/\(name).crt")
         }
-        try "local all all trust\nhostssl all all \(address)/32 trust\n".write(
+        try "local all all trust\nhostssl all all 127.0.0.0/8 trust\n".write(
             to: folder.appending(path: "hba.conf"), atomically: true, encoding: .utf8)
         if getuid() == 0 { try run("chown", "-R", "postgres", folder.path) }
         let cluster = try PostgreSQLCluster(settings: [
