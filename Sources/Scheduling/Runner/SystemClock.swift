@@ -1,4 +1,4 @@
-internal import Glibc
+internal import Foundation
 package import KeyModel
 
 /// The clocks of the machine.
@@ -8,22 +8,14 @@ package struct SystemClock: SchedulerClock {
 
     /// The time of day.
     package func now() -> Timestamp {
-        let time = Self.read(CLOCK_REALTIME)
-        return Timestamp(milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
+        Timestamp(milliseconds: Int64((Date().timeIntervalSince1970 * 1000).rounded(.down)))
     }
 
-    /// Time since the machine was started, also while it slept.
-    package func uptime() -> Duration {
-        let time = Self.read(CLOCK_BOOTTIME)
-        return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
-    }
+    /// Time since this process first asked, also while the machine slept.
+    package func uptime() -> Duration { Self.start.duration(to: .now) }
+
+    private static let start = ContinuousClock.now
 
     /// Waits.
     package func sleep(for duration: Duration) async throws { try await Task.sleep(for: duration) }
-
-    private static func read(_ clock: clockid_t) -> timespec {
-        var time = timespec()
-        clock_gettime(clock, &time)
-        return time
-    }
 }

@@ -90,6 +90,9 @@ package struct ZoneDatabase: Sendable {
         return result
     }
 
+    /// Whether a name stands for no place whatever a database holds, such as `CET`.
+    package static func isNoPlace(_ name: String) -> Bool { refused[name] != nil }
+
     private func unknown(_ name: String) -> SchedulingError {
         if let meant = Self.refused[name] {
             return SchedulingError(
