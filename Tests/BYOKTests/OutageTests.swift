@@ -75,6 +75,58 @@ struct OutageTests {
         _ = try await daemon.wait()
     }
 
+    @Test func whoShutsTheKeyStopsARunInHand() async throws {
+        let bench = try await BYOKBench(.strict, rows: 5000)
+        try await bench.save()
+        _ = try await bench.sandbox.keyturn("byok", "continue", "customer", "--yes").expecting()
+        let daemon = try bench.sandbox.start("serve", "--log-format", "json")
+        try await daemon.listens()
+        let rotation = ["call", "rotations.rotate", "main", "rows_per_second=50", "wait=none", "--yes"]
+        _ = try await bench.sandbox.start(arguments: rotation).wait().expecting()
+        #expect(try await newestRun(bench, is: "reencrypt open"))
+        try Trouble.disabled.begin(bench)
+        #expect(try await bench.status().code == 1)
+        #expect(try await newestRun(bench, is: "reencrypt needsOperator"))
+        try Trouble.disabled.end(bench)
+        #expect(try await heals(bench))
+        let run = try #require(try bench.read("SELECT max(id) || '' FROM keyturn_runs").first)
+        _ = try await bench.sandbox.keyturn("run", "resume", run).expecting()
+        #expect(try await bench.verifies())
+        daemon.signal(SIGTERM)
+        _ = try await daemon.wait()
+    }
+
+    /// A run that fails before it wraps anything leaves everything as it is, the way back too.
+    @Test func aRunThatFailsMovesNothing() async throws {
+        let bench = try await BYOKBench(.strict)
+        try await bench.save()
+        let daemon = try bench.sandbox.start("serve", "--log-format", "json")
+        try await daemon.listens()
+        try Trouble.disabled.begin(bench)
+        for _ in 0..<4 {
+            let words = ["call", "byok.continue", "customer", "wait=none", "--yes"]
+            let output = try await bench.sandbox.start(arguments: words).wait()
+            #expect(output.exitCode != 0, "\(output)")
+        }
+        #expect(try await newestRun(bench, is: "preflight failed"))
+        #expect(try bench.read("SELECT keyring FROM keyturn_byok_keyrings").isEmpty)
+        try Trouble.disabled.end(bench)
+        _ = try await bench.sandbox.keyturn("byok", "continue", "customer", "--yes").expecting()
+        #expect(try bench.read("SELECT keyring FROM keyturn_byok_keyrings") == ["main"])
+        daemon.signal(SIGTERM)
+        _ = try await daemon.wait()
+    }
+
+    /// Waits until the newest run stands in a phase and a state.
+    private func newestRun(_ bench: BYOKBench, is wanted: String) async throws -> Bool {
+        for _ in 0..<600 {
+            let found = try bench.read("SELECT phase || ' ' || state FROM keyturn_runs ORDER BY id DESC LIMIT 1")
+            if found == [wanted] { return true }
+            try await Task.sleep(for: .milliseconds(100))
+        }
+        return false
+    }
+
     @Test func importedMaterialThatEndsSoonIsAProblem() async throws {
         let bench = try await BYOKBench(.strict)
         try await bench.save()
