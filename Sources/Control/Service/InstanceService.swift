@@ -35,6 +35,9 @@ package actor InstanceService: ControlService {
     private var opening: Task<Instance, any Error>?
     private var lock: HeldLock?
     private var replaced: (@Sendable (Configuration) async -> Void)?
+    /// The replacement that was asked for last; the next one waits for it.
+    private var replacing: Task<Void, Never>?
+    private var isStopped = false
 
     /// Makes a service; opens nothing yet.
     package init(
@@ -79,6 +82,7 @@ package actor InstanceService: ControlService {
     /// - Returns: The run that was left open; nil where there is none.
     @discardableResult
     package func stop() async -> RunRecord? {
+        isStopped = true
         let left = await driver.stop()
         await opened?.context.engine.close()
         await source.close()
@@ -152,10 +156,36 @@ package actor InstanceService: ControlService {
         }
     }
 
-    /// Works by another configuration of the same database from now on, or by the same one with what has come about since,
-    /// such as a plugin that was registered.
+    /// Works by another configuration of the same database from now on.
     package func replace(_ configuration: Configuration) async {
-        guard var instance = opened else { return }
+        await inTurn { service in
+            guard await service.work(by: configuration) else { return }
+            await service.replaced?(configuration)
+        }
+    }
+
+    /// Works by the configuration that holds with what has come about since, such as a plugin that was registered.
+    package func refreshProviders() async {
+        await inTurn { service in
+            guard let present = await service.opened?.configuration else { return }
+            _ = await service.work(by: present)
+        }
+    }
+
+    /// Does one replacement after the other, in the order in which they were asked for.
+    private func inTurn(_ body: @escaping @Sendable (InstanceService) async -> Void) async {
+        let before = replacing
+        let task = Task {
+            await before?.value
+            await body(self)
+        }
+        replacing = task
+        await task.value
+    }
+
+    /// Has the open instance work by a configuration; false where there is none, or none any more.
+    private func work(by configuration: Configuration) async -> Bool {
+        guard !isStopped, var instance = opened else { return false }
         do {
             instance = try await source.instance(instance, takingUp: configuration)
         } catch {
@@ -163,8 +193,9 @@ package actor InstanceService: ControlService {
                 "providers stay as they were; restart the daemon", metadata: ["reason": "\(Self.reason(of: error))"])
             instance.configuration = configuration
         }
+        guard !isStopped else { return false }
         opened = withHooks(instance)
-        await replaced?(configuration)
+        return true
     }
 
     /// Has something done with each configuration that is taken up from now on.

@@ -25,6 +25,7 @@ final class ControlBench: Sendable {
     private let provider: LocalProvider
     private let declared: Mutex<Configuration>
     private let reached = Mutex<@Sendable (DurablePoint) -> Void>({ _ in })
+    fileprivate let takingUp = Mutex<@Sendable (Configuration) async -> Void>({ _ in })
 
     /// Makes an instance whose table `secret` has rows 1…`rows` in clear; nothing is adopted.
     init(rows: Int = 5, databaseFolder: String? = nil) async throws {
@@ -76,6 +77,11 @@ final class ControlBench: Sendable {
     /// Has something done at each durable instant.
     func atEachPoint(_ action: @escaping @Sendable (DurablePoint) -> Void) { reached.withLock { $0 = action } }
 
+    /// Has something done whenever providers are set up for a configuration that is taken up.
+    func whileTakingUp(_ action: @escaping @Sendable (Configuration) async -> Void) {
+        takingUp.withLock { $0 = action }
+    }
+
     /// A service as a process would make one.
     func service(
         _ life: InstanceService.Life = .command, api: [Entry] = API.builtIn, scripts: (any ScriptEngine)? = nil
@@ -117,6 +123,13 @@ private struct BenchSource: InstanceSource {
 
     func open(_ configuration: Configuration, beginsJournal: Bool) async throws -> Instance {
         try bench.open(configuration)
+    }
+
+    func instance(_ instance: Instance, takingUp configuration: Configuration) async throws -> Instance {
+        await bench.takingUp.withLock { $0 }(configuration)
+        var instance = instance
+        instance.configuration = configuration
+        return instance
     }
 
     func exportRootKey(to recipients: [String], into descriptor: Int32) async throws {}
