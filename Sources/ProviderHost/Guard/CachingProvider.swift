@@ -71,17 +71,23 @@ package final class CachingProvider: BoundedKeyCache, ObservedProvider {
         _ wrapped: WrappedKey, binding: WrapBinding, _ call: ProviderCall
     ) async throws(ProviderError) -> SecretBytes {
         let origin = UnwrappedKeys.Origin(wrapped: wrapped, binding: binding)
-        let finding = keys.withLock { $0.find(origin, at: now()) }
+        let time = now()
+        let (finding, generation) = keys.withLock { ($0.find(origin, at: time), $0.generation) }
         if case .fresh(let material) = finding { return Self.copy(of: material) }
         do throws(ProviderError) {
             let secret = try await inner.unwrap(wrapped, binding: binding, call)
             let material = KeyMaterial(id: binding.key, secret: secret)
-            keys.withLock { $0.keep(material, of: origin, at: now()) }
+            keys.withLock { $0.keep(material, of: origin, at: time, since: generation) }
             return Self.copy(of: material)
         } catch {
+            if error.code == .providerKeyUnknown { keys.withLock { $0.drop(origin) } }
             forgetKeys(because: error)
-            guard case .stale(let material) = finding, error.code == .providerUnavailable else { throw error }
-            return Self.copy(of: material)
+            guard error.code == .providerUnavailable else { throw error }
+            // What was forgotten meanwhile is not there any more.
+            switch keys.withLock({ $0.find(origin, at: now()) }) {
+            case .fresh(let material), .stale(let material): return Self.copy(of: material)
+            case .absent: throw error
+            }
         }
     }
 

@@ -30,6 +30,9 @@ struct UnwrappedKeys {
     private let freshness: Duration
     private var entries: [Origin: Entry] = [:]
 
+    /// Goes up with everything that is forgotten, so that what was asked for before is not kept after.
+    private(set) var generation = 0
+
     /// More keys than this and the oldest go; each takes a locked page.
     private static let capacity = 4096
 
@@ -52,9 +55,15 @@ struct UnwrappedKeys {
         return .absent
     }
 
-    /// Keeps a key that the provider has just unwrapped.
-    mutating func keep(_ material: KeyMaterial, of origin: Origin, at time: Duration) {
-        guard lifetime > .zero else { return }
+    /// Keeps a key that the provider has unwrapped; not where anything was forgotten since it was asked.
+    ///
+    /// - Parameters:
+    ///   - material: The key.
+    ///   - origin: What it was unwrapped from.
+    ///   - time: When the provider was asked.
+    ///   - asked: The ``generation`` at that time.
+    mutating func keep(_ material: KeyMaterial, of origin: Origin, at time: Duration, since asked: Int) {
+        guard lifetime > .zero, generation == asked else { return }
         entries = entries.filter { time - $0.value.provenAt < lifetime }
         if entries.count >= Self.capacity, let oldest = entries.min(by: { $0.value.provenAt < $1.value.provenAt }) {
             entries[oldest.key] = nil
@@ -62,6 +71,15 @@ struct UnwrappedKeys {
         entries[origin] = Entry(material: material, provenAt: time)
     }
 
+    /// Forgets one key.
+    mutating func drop(_ origin: Origin) {
+        generation += 1
+        entries[origin] = nil
+    }
+
     /// Forgets everything.
-    mutating func drop() { entries = [:] }
+    mutating func drop() {
+        generation += 1
+        entries = [:]
+    }
 }
