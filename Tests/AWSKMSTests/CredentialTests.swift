@@ -122,6 +122,62 @@ struct CredentialTests {
         #expect(try bench.cloud.takeLog().map(\.action) == ["/latest/api/token"])
     }
 
+    private static let role = "/latest/meta-data/iam/security-credentials/default-role"
+
+    @Test(
+        .enabled(if: LocalCloud.isInstalled(.moto), "moto is not installed"),
+        arguments: ["html500", "html503", "html429", "html200"],
+        ["/latest/api/token", "/latest/meta-data/iam/security-credentials/", role])
+    func aMetadataServiceThatCannotAnswerRevokesNothing(fault: String, place: String) async throws {
+        let bench = try AWSBench(.moto)
+        try bench.cloud.fault(fault, on: place, times: 9)
+        let instance = ["HOME": "/h", "AWS_EC2_METADATA_SERVICE_ENDPOINT": bench.cloud.proxied]
+        let error = await #expect(throws: AWSError.self) { try await Self.chain(instance).find(Self.deadline) }
+        #expect(error?.code == .providerUnavailable, Comment(rawValue: error?.message ?? ""))
+    }
+
+    @Test(.enabled(if: LocalCloud.isInstalled(.moto), "moto is not installed"))
+    func aMetadataServiceThatRefusesIsBelieved() async throws {
+        let bench = try AWSBench(.moto)
+        let instance = ["HOME": "/h", "AWS_EC2_METADATA_SERVICE_ENDPOINT": bench.cloud.proxied]
+        for place in ["/latest/api/token", "/latest/meta-data/iam/security-credentials/", Self.role] {
+            try bench.cloud.fault("forbidden", on: place, times: 1)
+            let error = await #expect(throws: AWSError.self) { try await Self.chain(instance).find(Self.deadline) }
+            #expect(error?.code == .providerCredentials, "\(place)")
+        }
+    }
+
+    @Test(
+        .enabled(if: LocalCloud.isInstalled(.moto), "moto is not installed"),
+        arguments: ["html500", "html503", "html429", "html200", "badjson", "reset-before"])
+    func aContainersAgentIsAskedAgain(fault: String) async throws {
+        let bench = try AWSBench(.moto)
+        let container = Self.off.merging(["AWS_CONTAINER_CREDENTIALS_FULL_URI": bench.cloud.proxied + Self.role]) { $1 }
+        try bench.cloud.fault(fault, on: Self.role, times: 2)
+        #expect(try await Self.chain(container).find(Self.deadline).source == "container")
+        try bench.cloud.fault(fault, on: Self.role, times: 3)
+        let error = await #expect(throws: AWSError.self) { try await Self.chain(container).find(Self.deadline) }
+        #expect(error?.code == .providerUnavailable)
+        #expect(try bench.cloud.takeLog().count == 6)
+        try bench.cloud.fault("forbidden", on: Self.role, times: 1)
+        let refusal = await #expect(throws: AWSError.self) { try await Self.chain(container).find(Self.deadline) }
+        #expect(refusal?.code == .providerCredentials)
+        #expect(try bench.cloud.takeLog().count == 1)
+    }
+
+    @Test(arguments: [
+        ["AWS_WEB_IDENTITY_TOKEN_FILE": "/token", "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/r"],
+        [
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1/",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/token",
+        ],
+    ])
+    func aTokenThatIsNotThereForAMomentRevokesNothing(environment: [String: String]) async throws {
+        let chain = try Self.chain(Self.off.merging(environment) { $1 })
+        let error = await #expect(throws: AWSError.self) { try await chain.find(Self.deadline) }
+        #expect(error?.code == .providerUnavailable && error?.message.contains("/token") == true)
+    }
+
     @Test(arguments: ["http://10.0.0.1/x", "http://example.com/", "ftp://127.0.0.1/"])
     func containersAreAskedAtKnownAddressesOnly(url: String) async throws {
         let environment = Self.off.merging(["AWS_CONTAINER_CREDENTIALS_FULL_URI": url]) { $1 }

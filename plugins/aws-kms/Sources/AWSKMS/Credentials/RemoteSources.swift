@@ -10,6 +10,7 @@ package struct ContainerCredentials: CredentialSource {
     private let transport: any HTTPTransport
 
     private static let attempts = 3
+    private static let pause = Duration.milliseconds(100)
     private static let limit = Duration.seconds(2)
 
     /// Asks the agent that the environment names.
@@ -24,7 +25,8 @@ package struct ContainerCredentials: CredentialSource {
         var headers: [(name: String, value: String)] = [("Accept", "application/json")]
         if let token = try token() { headers.append(("Authorization", token)) }
         var last = ""
-        for _ in 0..<Self.attempts {
+        for attempt in 0..<Self.attempts {
+            if attempt > 0 { await surroundings.sleep(Self.pause) }
             let answer: HTTPResponse
             do throws(HTTPFailure) {
                 answer = try await transport.send(
@@ -33,7 +35,11 @@ package struct ContainerCredentials: CredentialSource {
                 last = error.message
                 continue
             }
-            return .found(try SessionDocument.credentials(answer, from: "container", surroundings))
+            do throws(AWSError) {
+                return .found(try SessionDocument.credentials(answer, from: "container", surroundings))
+            } catch  where error.code == .providerUnavailable {
+                last = error.message
+            }
         }
         throw AWSError(.providerUnavailable, "the container's agent gives no credentials: \(last)")
     }
@@ -58,7 +64,8 @@ package struct ContainerCredentials: CredentialSource {
         var token = surroundings.variable("AWS_CONTAINER_AUTHORIZATION_TOKEN")
         if let file = surroundings.variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {
             guard let bytes = surroundings.read(file) else {
-                throw AWSError(.providerCredentials, "cannot read the container's token from \(quoted(file))")
+                // It is put there anew now and then; that it cannot be read for a moment is no revocation.
+                throw AWSError(.providerUnavailable, "cannot read the container's token from \(quoted(file))")
             }
             token = String(decoding: bytes, as: UTF8.self)
         }
@@ -104,12 +111,17 @@ package struct InstanceCredentials: CredentialSource {
         }
         guard token.status == 200, let word = Self.line(token) else {
             throw AWSError(
-                .providerCredentials,
+                SessionDocument.isRefusal(token) ? .providerCredentials : .providerUnavailable,
                 "the instance's metadata service gives no token (status \(token.status)), and version 1 is not used",
                 hint: Self.hint)
         }
         let role = try await get(base + Self.folder, word, deadline)
         guard role.status == 200, let name = Self.line(role) else {
+            guard SessionDocument.isRefusal(role) else {
+                throw AWSError(
+                    .providerUnavailable,
+                    "the instance's metadata service does not name its role (status \(role.status))")
+            }
             throw AWSError(
                 .providerCredentials, "the instance has no role (status \(role.status))",
                 hint: "Attach an instance profile to it.")
@@ -175,14 +187,21 @@ enum SessionDocument {
         }
     }
 
+    /// Whether a status says that somebody decided so; servers that cannot answer now, or are asked too often, did not.
+    static func isRefusal(_ answer: HTTPResponse) -> Bool {
+        (400..<500).contains(answer.status) && answer.status != 408 && answer.status != 429
+    }
+
     static func credentials(
         _ answer: HTTPResponse, from source: String, _ surroundings: Surroundings
     ) throws(AWSError) -> AWSCredentials {
         guard answer.status == 200, let body = try? JSONDecoder().decode(Body.self, from: Data(answer.body)) else {
             let refusal = try? JSONDecoder().decode(Refusal.self, from: Data(answer.body))
             let why = [refusal?.code, refusal?.message].compactMap { $0 }.map { quoted($0) }.joined(separator: ": ")
+            // The metadata service says with status 200 as well that it may not assume the role.
+            let isRefused = isRefusal(answer) || (answer.status == 200 && refusal?.code.map { $0 != "Success" } == true)
             throw AWSError(
-                .providerCredentials,
+                isRefused ? .providerCredentials : .providerUnavailable,
                 "\(source) gives no credentials (status \(answer.status))\(why.isEmpty ? "" : ": \(why)")")
         }
         return AWSCredentials(

@@ -86,7 +86,8 @@ package struct WebIdentityCredentials: CredentialSource {
             throw AWSError(.callerUsage, "AWS_WEB_IDENTITY_TOKEN_FILE is set, AWS_ROLE_ARN is not")
         }
         guard let bytes = surroundings.read(file), !bytes.isEmpty else {
-            throw AWSError(.providerCredentials, "cannot read the web identity's token from \(quoted(file))")
+            // It is put there anew now and then; that it cannot be read for a moment is no revocation.
+            throw AWSError(.providerUnavailable, "cannot read the web identity's token from \(quoted(file))")
         }
         let token = String(decoding: bytes, as: UTF8.self).filter { !$0.isWhitespace }
         return .found(
