@@ -184,6 +184,14 @@ struct TransitTests {
         await refuses(.providerKeyUnknown, "it is under") { _ = try await Self.opens(wrapped, try bench.provider()) }
     }
 
+    @Test(arguments: ["html500", "html503", "html429", "html404", "html405", "html200", "badjson", "empty"])
+    func aLoginThatIsNotAnsweredRevokesNothing(fault: String) async throws {
+        let bench = try Bench()
+        let provider = try bench.appRole()
+        try bench.cloud.fault(fault, on: "/v1/auth/approle/login", times: 9)
+        await refuses(.providerUnavailable, "") { _ = try await Self.wrap(provider) }
+    }
+
     @Test(arguments: ["html503", "reset-before", "badjson", "truncate", "html200"])
     func passingFaultsAreTriedAgain(fault: String) async throws {
         let bench = try Bench()

@@ -76,13 +76,18 @@ final class TokenKeeper: Sendable {
                 return try await ask("log in", "auth/\(mount)/login", fields, token: nil, deadline)
             } catch {
                 switch error {
-                case .other(let inner) where inner.code == .providerUnavailable: throw inner
-                case .other(let inner): throw Self.refused(inner.message)
                 case .denied(let text): throw Self.refused(text)
+                case .other(let inner) where inner.status.map(Self.refusals.contains) == true:
+                    throw Self.refused(inner.message)
+                // Whatever stands there and is no login, or answers what cannot be read, has revoked nothing.
+                case .other(let inner): throw TransitError(.providerUnavailable, inner.message, hint: inner.hint)
                 }
             }
         }
     }
+
+    /// With these a server says that it does not accept a login; 404 and 405 come from where no login is.
+    private static let refusals = [400, 401, 403]
 
     private static func refused(_ why: String) -> TransitError {
         TransitError(

@@ -25,6 +25,8 @@ package struct TransitError: CodedError {
     package let message: String
     /// What to do about it.
     package let hint: String?
+    /// The status of the server's answer, where it refused with one.
+    package var status: Int?
 
     /// The stable name.
     package var codeName: String { code.rawValue }

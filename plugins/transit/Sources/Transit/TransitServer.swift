@@ -96,7 +96,10 @@ struct TransitServer: Sendable {
         case 412, 500...599:
             return (.transient, .failure(TransitError(.providerUnavailable, "the server cannot \(what) now: \(shown)")))
         case 403: throw .denied(shown)
-        default: throw .other(Self.words(what, answer.status, text, shown, settings))
+        default:
+            var error = Self.words(what, answer.status, text, shown, settings)
+            error.status = answer.status
+            throw .other(error)
         }
     }
 
