@@ -42,11 +42,11 @@ struct TokenTests {
         guard process.terminationStatus == 0 else { throw EndToEndError("\(name) failed") }
     }
 
-    private func supervisor() throws -> PluginSupervisor {
+    private func supervisor(_ environment: [String: String]? = nil) throws -> PluginSupervisor {
         PluginSupervisor(
             PluginLaunch(
                 name: try Sample.name, file: try PluginFile(path: try scratch.built("keyturn-pkcs11")), sha256: nil,
-                environment: environment))
+                environment: environment ?? self.environment))
     }
 
     private func provider(_ supervisor: PluginSupervisor, _ settings: [String: String]) throws -> GuardedProvider {
@@ -77,6 +77,55 @@ struct TokenTests {
             let isSame = back.isEqual(to: Sample.material())
             #expect(isSame)
         }
+        await supervisor.stop()
+    }
+
+    /// Other tools number their keys; a key made here is newer all the same.
+    @Test(arguments: ["01", "ff", "ffffffffffffffffffff"])
+    func aNewKeyIsNewerThanOneOfAnotherTool(id: String) async throws {
+        try Data((0..<32).map { UInt8($0) }).write(to: URL(filePath: scratch.file("aes")))
+        try tool(
+            "softhsm2-util", "--import", scratch.file("aes"), "--aes", "--token", "keys", "--pin", "1234-user",
+            "--label",
+            "kek", "--id", id)
+        let supervisor = try supervisor()
+        let provider = try provider(supervisor, settings)
+        #expect(try await provider.describeKey(Sample.call).id == "kek:\(id)")
+        var seen: Set<String> = ["kek:\(id)"]
+        for _ in 0..<3 {
+            let new = try await provider.rotateKey(Sample.call)
+            #expect(new.id.hasPrefix("kek:\(id)") && seen.insert(new.id).inserted, "\(new.id)")
+            #expect(try await provider.describeKey(Sample.call).id == new.id)
+        }
+        await supervisor.stop()
+    }
+
+    private static let spy = "/usr/lib/\(machine)-linux-gnu/pkcs11-spy.so"
+    #if arch(x86_64)
+        private static let machine = "x86_64"
+    #else
+        private static let machine = "aarch64"
+    #endif
+
+    /// A token locks itself after a few wrong ones.
+    @Test(.enabled(if: FileManager.default.fileExists(atPath: spy), "no opensc-pkcs11"))
+    func aWrongPINIsTriedOnceHoweverManyAskAtOnce() async throws {
+        try "9999\n".write(toFile: scratch.file("pin"), atomically: true, encoding: .utf8)
+        let spying = ["PKCS11SPY": Self.module, "PKCS11SPY_OUTPUT": scratch.file("calls")]
+        let supervisor = try supervisor(environment.merging(spying) { $1 })
+        let provider = try provider(supervisor, settings.merging(["module": Self.spy, "sessions": "16"]) { $1 })
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<32 {
+                group.addTask {
+                    let error = try await Sample.failure { _ = try await provider.describeKey(Sample.call) }
+                    #expect(error.code == .providerMisconfigured && error.message.contains("PIN is wrong"))
+                }
+            }
+            try await group.waitForAll()
+        }
+        let calls = try String(contentsOfFile: scratch.file("calls"), encoding: .utf8).components(
+            separatedBy: "C_Login\n")
+        #expect(calls.count == 2, "\(calls.count - 1) logins")
         await supervisor.stop()
     }
 

@@ -13,6 +13,8 @@ final class SessionPool: Sendable {
     private let queue = DispatchQueue(label: "pkcs11", attributes: .concurrent)
     private let free: DispatchSemaphore
     private let state = Mutex(State())
+    /// Held while the PIN is tried: a token counts wrong ones, so that a second must not be under way.
+    private let login = Mutex(())
 
     private struct State {
         var idle: [UInt] = []
@@ -93,19 +95,27 @@ final class SessionPool: Sendable {
         var session: UInt = 0
         try check(kt_session_open(module.pointer, slot, &session), "open a session")
         do throws(ProviderError) {
+            try logIn(session)
+        } catch {
+            kt_session_close(module.pointer, session)
+            throw error
+        }
+        return (session, generation)
+    }
+
+    /// Tries the PIN, one session at a time; where the token has refused it, it is not tried again.
+    private func logIn(_ session: UInt) throws(ProviderError) {
+        try login.withLock { _ throws(ProviderError) in
+            if let refusal = state.withLock({ $0.refusal }) { throw refusal }
             let pin = try settings.pin()
             let result = pin.withExposedBytes { bytes in
                 kt_session_login(module.pointer, session, bytes.bindMemory(to: UInt8.self).baseAddress, bytes.count)
             }
-            try check(result, "log in to the token \(quoted(settings.token))")
-        } catch {
-            kt_session_close(module.pointer, session)
-            if error.message.hasPrefix("cannot log in"), error.code != .providerUnavailable {
-                state.withLock { $0.refusal = error }
-            }
+            guard result != kt_result(KT_OK) else { return }
+            let error = TokenError.error(result, "log in to the token \(quoted(settings.token))")
+            if error.code != .providerUnavailable { state.withLock { $0.refusal = error } }
             throw error
         }
-        return (session, generation)
     }
 
     private func giveBack(_ session: UInt, _ generation: Int) {

@@ -6,7 +6,7 @@ internal import PluginKit
 /// Wraps with AES-GCM on a token, under a key that never leaves it.
 ///
 /// Several keys may have the label; the one with the greatest CKA_ID wraps, all of them unwrap. Keys that it makes have an id
-/// that begins with the time. A wrapped key is a nonce of 12 bytes, the ciphertext and a tag of 16 bytes; its context is the
+/// of the time and a random number, after as much of the greatest id as it takes to be greater. A wrapped key is a nonce of 12 bytes, the ciphertext and a tag of 16 bytes; its context is the
 /// binding.
 struct TokenProvider: KeyProvider {
     private let pool: SessionPool
@@ -99,8 +99,14 @@ struct TokenProvider: KeyProvider {
     }
 
     func rotateKey(_ call: ProviderCall) async throws(ProviderError) -> ProviderKey {
-        try await makeKey()
-        return try await describeKey(call)
+        let made = try await makeKey(after: try await keys().map(\.id).max { $0.lexicographicallyPrecedes($1) } ?? [])
+        let newest = try await describeKey(call)
+        guard newest.id == name(made) else {
+            throw ProviderError(
+                .providerUnavailable, "the token made the key \(name(made)), and \(newest.id) still wraps",
+                hint: "Another key was made at the same time; try again.")
+        }
+        return newest
     }
 }
 
@@ -138,25 +144,41 @@ extension TokenProvider {
                 hint: "Make it with the token's own tools, or let it be made with create = \"yes\"."
             )
         }
-        try await makeKey()
+        _ = try await makeKey(after: [])
         guard let made = try await keys().first else {
             throw ProviderError(.providerUnavailable, "the token does not show the key that it made")
         }
         return made
     }
 
-    private func makeKey() async throws(ProviderError) {
+    /// Makes a key whose id is greater than another, and gives back the id.
+    private func makeKey(after greatest: Bytes) async throws(ProviderError) -> Bytes {
         let label = pool.settings.key
-        let milliseconds = UInt64(max(0, Date().timeIntervalSince1970 * 1000))
-        try await pool.withSession("make a key \(quoted(label))") { module, session -> Result<Void, TokenFailure> in
-            var id = withUnsafeBytes(of: milliseconds.bigEndian) { Bytes($0) } + Bytes(repeating: 0, count: 8)
-            let random = id.withUnsafeMutableBufferPointer { bytes in
-                bytes.baseAddress.map { kt_session_random(module, session, $0 + 8, 8) } ?? 0
-            }
-            guard random == kt_result(KT_OK) else { return .failure(.token(random)) }
-            let result = kt_session_make_key(module, session, label, id, id.count)
-            return result == kt_result(KT_OK) ? .success(()) : .failure(.token(result))
+        guard let time = Self.time(Date().timeIntervalSince1970, after: greatest) else {
+            throw ProviderError(
+                .providerMisconfigured, "no key can be made that would be newer than \(name(greatest))",
+                hint: "Give that key a shorter id with the token's own tools; see what names it before.")
         }
+        return try await pool.withSession("make a key \(quoted(label))") {
+            module, session -> Result<Bytes, TokenFailure> in
+            var number = Bytes(repeating: 0, count: 8)
+            let random = kt_session_random(module, session, &number, number.count)
+            guard random == kt_result(KT_OK) else { return .failure(.token(random)) }
+            let id = time + number
+            let result = kt_session_make_key(module, session, label, id, id.count)
+            return result == kt_result(KT_OK) ? .success(id) : .failure(.token(result))
+        }
+    }
+
+    /// The time as the beginning of an id, after so many bytes of another id that it is greater; nil where no id of at most
+    /// 64 bytes is.
+    ///
+    /// Other tools make ids such as `01`, and clocks are set back.
+    private static func time(_ seconds: Double, after greatest: Bytes) -> Bytes? {
+        let time = withUnsafeBytes(of: UInt64(max(0, seconds * 1000)).bigEndian) { Bytes($0) }
+        let shortest = (0...greatest.count).lazy.map { greatest.prefix($0) + time }
+            .first { greatest.lexicographicallyPrecedes($0) }
+        return shortest.flatMap { $0.count <= 56 ? Bytes($0) : nil }
     }
 
     /// A key's name: its label and its id.
