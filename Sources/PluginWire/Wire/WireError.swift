@@ -73,18 +73,21 @@ package enum WireText {
         return result
     }
 
-    /// Escapes, cuts, and hides what could be a key.
+    /// Escapes, hides what could be a key, and only then cuts: half a key would not be known as one.
     package static func harmless(_ text: some StringProtocol, limit: Int = 400) -> String {
-        hidingKeys(in: escaped(text, limit: limit))
+        escaped(hidingKeys(in: escaped(text, limit: .max)), limit: limit)
     }
 
     /// Hides runs of 32 and more characters of base64 or hexadecimal, unless they are a path or a UUID with little beside it.
+    ///
+    /// A path begins with a slash, and what lies between its slashes is short and looks like words.
     package static func hidingKeys(in text: String) -> String {
         let uuid = /[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}/
         var result = ""
         var run = ""
         func flush() {
-            let isPath = run.hasPrefix("/") && !run.hasSuffix("=")
+            let isPath =
+                run.hasPrefix("/") && !run.contains("+") && run.split(separator: "/").allSatisfy(looksLikeWords)
             let isLong = run.utf8.count >= 32 && run.replacing(uuid, with: "").utf8.count >= 20
             result += isLong && !isPath ? "(\(run.utf8.count) characters hidden)" : run
             run = ""
@@ -99,5 +102,14 @@ package enum WireText {
         }
         flush()
         return result
+    }
+
+    /// Whether a part of a path is short, and where it is not very short, does not mix letters of both cases with digits.
+    private static func looksLikeWords(_ part: Substring) -> Bool {
+        guard part.utf8.count < 32, !part.hasSuffix("=") else { return false }
+        let isMixed =
+            part.contains(where: \.isUppercase) && part.contains(where: \.isLowercase)
+            && part.contains(where: \.isNumber)
+        return part.utf8.count < 12 || !isMixed
     }
 }
