@@ -27,7 +27,7 @@ package struct PluginProvider: KeyProvider {
 
     /// Asks for kind and version.
     package func info() async throws(ProviderError) -> ProviderInfo {
-        let answer = try await ask("say what it is", ProviderCall(deadline: .seconds(3), idempotencyKey: "info")) {
+        let answer = try await ask("say what it is", Self.infoCall) {
             try await $0.getInfo(Keyturn_Provider_V1_GetInfoRequest(), options: $1)
         }
         return ProviderInfo(
@@ -36,7 +36,7 @@ package struct PluginProvider: KeyProvider {
 
     /// The settings that the plugin understands: name, summary, whether it must be given.
     package func settingNames() async throws(ProviderError) -> [(name: String, summary: String, isRequired: Bool)] {
-        let answer = try await ask("say what it is", ProviderCall(deadline: .seconds(3), idempotencyKey: "info")) {
+        let answer = try await ask("say what it is", Self.infoCall) {
             try await $0.getInfo(Keyturn_Provider_V1_GetInfoRequest(), options: $1)
         }
         return answer.settings.prefix(100).map {
@@ -97,6 +97,8 @@ package struct PluginProvider: KeyProvider {
         return ProviderKey(answer.key)
     }
 
+    private static var infoCall: ProviderCall { ProviderCall(deadline: .seconds(10), idempotencyKey: "info") }
+
     private func message(_ call: ProviderCall) -> Keyturn_Provider_V1_Call {
         .with {
             $0.settings = settings
@@ -113,10 +115,12 @@ package struct PluginProvider: KeyProvider {
     private func ask<Answer: Sendable>(
         _ what: String, _ call: ProviderCall, _ body: (Client, CallOptions) async throws -> Answer
     ) async throws(ProviderError) -> Answer {
-        let connection = try await source.connection()
+        let time = CallTime(call)
+        let connection = try await source.connection(subject(what), time)
+        defer { connection.finish() }
+        let left = try time.left(subject(what))
         do {
-            return try await body(
-                Client(wrapping: connection.client), ProviderConnection.options(within: call.deadline))
+            return try await body(Client(wrapping: connection.client), ProviderConnection.options(within: left))
         } catch {
             throw WireFailure(error).providerError(subject: subject(what), deadline: call.deadline)
         }

@@ -38,6 +38,8 @@ package final class ProviderRegistry: Sendable {
         let guarded: GuardedProvider
         let cache: CachingProvider?
         let supervisor: PluginSupervisor?
+        /// The time that a call may take.
+        var deadline = ProviderRegistry.standardDeadline
 
         var facade: any KeyProvider { cache ?? guarded }
         /// Whether it could not even be set up.
@@ -128,18 +130,33 @@ package final class ProviderRegistry: Sendable {
     package func forgetKeys() { for entry in entries.values { entry.cache?.forgetKeys() } }
 
     /// Puts the registered file of a plugin in the place of what runs: the new process wraps and unwraps a key, and unwraps
-    /// what the old one wrapped, before it takes over.
+    /// what the old one wrapped and what is stored, before it takes over.
     ///
     /// - Parameters:
     ///   - name: The provider.
-    ///   - record: The catalogue's entry for its plugin.
+    ///   - record: The catalogue's entry for its plugin; nil where the configuration names its file.
+    ///   - stored: Keys of the database that the new process must be able to unwrap.
     /// - Throws: ``ControlStoreError`` with `callerNotFound`, or `ProviderError`; then the old process goes on.
-    package func reload(_ name: Name, from record: PluginRecord) async throws {
+    package func reload(_ name: Name, from record: PluginRecord?, proving stored: [StoredKey] = []) async throws {
         let entry = try entry(name)
         guard let supervisor = entry.supervisor else {
             throw ProviderError(.providerMisconfigured, "provider \"\(name)\" is no plugin")
         }
-        try await supervisor.reload(try PluginFile(path: record.path), sha256: record.sha256, settings: entry.settings)
+        let file: PluginFile? = if let record { try PluginFile(path: record.path) } else { nil }
+        try await supervisor.reload(
+            file, sha256: record?.sha256, settings: entry.settings, proving: stored, patience: entry.deadline)
+    }
+
+    /// The directories of the plugins that a configuration names by their paths, for ``OutputPathRule``.
+    ///
+    /// - Parameters:
+    ///   - declarations: What `keyturn.lua` declares.
+    ///   - directory: The directory of `keyturn.lua`, which paths are relative to.
+    package static func directories(of declarations: [ProviderDeclaration], relativeTo directory: String) -> [String] {
+        let surroundings = Surroundings(directory: directory)
+        return declarations.filter { $0.kind == "plugin" }.compactMap { $0.settings["path"] }.map {
+            URL(filePath: absolute($0, surroundings)).deletingLastPathComponent().path
+        }
     }
 
     /// Ends every plugin's process.
@@ -216,7 +233,7 @@ extension ProviderRegistry {
         let guarded = GuardedProvider(inner, name: name, deadline: deadline)
         return Entry(
             kind: "plugin", settings: settings.remaining, guarded: guarded,
-            cache: CachingProvider(guarded, lifetime: lifetime), supervisor: supervisor)
+            cache: CachingProvider(guarded, lifetime: lifetime), supervisor: supervisor, deadline: deadline)
     }
 
     /// The file by the catalogue, or by a path and a hash in the configuration itself.

@@ -1,5 +1,6 @@
 internal import KeyModel
 internal import PluginKit
+internal import PluginWire
 internal import ProviderHost
 internal import Synchronization
 internal import Testing
@@ -7,6 +8,10 @@ internal import Testing
 /// A provider that answers as it is told, and counts.
 final class ScriptedProvider: KeyProvider {
     private let state = Mutex((failure: ProviderError?.none, calls: 0))
+    private let unwrapping = Mutex<@Sendable () async -> Void>({})
+
+    /// Has something done while a key is unwrapped.
+    func whileUnwrapping(_ action: @escaping @Sendable () async -> Void) { unwrapping.withLock { $0 = action } }
 
     /// How many calls reached it.
     var calls: Int { state.withLock { $0.calls } }
@@ -39,6 +44,7 @@ final class ScriptedProvider: KeyProvider {
         _ wrapped: WrappedKey, binding: WrapBinding, _ call: ProviderCall
     ) async throws(ProviderError) -> SecretBytes {
         try answer()
+        await unwrapping.withLock { $0 }()
         return SecretBytes(copying: wrapped.ciphertext.map { ~$0 })
     }
 
@@ -121,6 +127,43 @@ struct GuardTests {
     }
 
     @Test
+    func aKeyThatIsOnItsWayIsNotKeptAfterARefusal() async throws {
+        let wrapped = try await wrapped()
+        scripted.whileUnwrapping { [scripted, cache] in
+            scripted.fail(.providerDenied)
+            _ = try? await cache.describeKey(Sample.call)
+        }
+        #expect(try await unwraps(wrapped), "the provider had let it go before")
+        #expect(cache.heldKeys == 0)
+        scripted.fail(.providerUnavailable)
+        _ = try await Sample.failure { _ = try await unwraps(wrapped) }
+    }
+
+    @Test
+    func aKeyIsAsOldAsTheQuestionForIt() async throws {
+        let wrapped = try await wrapped()
+        scripted.whileUnwrapping { [clock] in clock.advance(by: .seconds(50)) }
+        #expect(try await unwraps(wrapped))
+        clock.advance(by: .seconds(11))
+        #expect(try await unwraps(wrapped))
+        #expect(scripted.calls == 3, "it was asked for 61 s ago")
+    }
+
+    @Test
+    func aKeyThatTheProviderDoesNotKnowIsForgottenAlone() async throws {
+        let first = try await wrapped()
+        let second = WrappedKey(ciphertext: first.ciphertext, providerKeyID: "k2")
+        for wrapped in [first, second] { #expect(try await unwraps(wrapped)) }
+        clock.advance(by: .seconds(61))
+        scripted.fail(.providerKeyUnknown)
+        _ = try await Sample.failure { _ = try await unwraps(first) }
+        #expect(cache.heldKeys == 1)
+        scripted.fail(.providerUnavailable)
+        _ = try await Sample.failure { _ = try await unwraps(first) }
+        #expect(try await unwraps(second))
+    }
+
+    @Test
     func anotherBindingIsAnotherKey() async throws {
         let wrapped = try await wrapped()
         #expect(try await unwraps(wrapped))
@@ -136,9 +179,10 @@ struct GuardTests {
         var calls = 0
         var time = Duration.zero
         while time < .seconds(600) {
-            if breaker.request(at: time) == .go {
+            let permit = breaker.request(at: time)
+            if permit == .go || permit == .trial {
                 calls += 1
-                breaker.failed(at: time)
+                breaker.failed(at: time, inTrial: permit == .trial)
             }
             time += .milliseconds(100)
         }
@@ -147,6 +191,19 @@ struct GuardTests {
         breaker.succeeded()
         let permit = breaker.request(at: time)
         #expect(permit == .go && !breaker.isOpen)
+    }
+
+    @Test
+    func onlyATrialThatFailsLengthensThePause() {
+        var breaker = CircuitBreaker()
+        // Twenty calls were let through while it was closed; all of them fail late.
+        for number in 0..<20 { breaker.failed(at: .milliseconds(number)) }
+        #expect(breaker.request(at: .milliseconds(5)) == .wait(.milliseconds(999)))
+        #expect(breaker.request(at: .seconds(2)) == .trial)
+        breaker.failed(at: .seconds(2))
+        #expect(breaker.request(at: .seconds(2)) == .wait(.seconds(1)), "the trial is still under way")
+        breaker.failed(at: .seconds(3), inTrial: true)
+        #expect(breaker.request(at: .seconds(3)) == .wait(.seconds(2)))
     }
 
     @Test
@@ -178,6 +235,23 @@ struct GuardTests {
     }
 
     @Test
+    func keysThatBeginWithASlashAreHiddenAndPathsAreNot() {
+        let keys = [
+            "/BkYzE3ZTc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", "/9j4AAQSkZJRgABAQEASABIAADf/2wBDAAMCAgMCAgMDAwM",
+            "/0123456789abcdef0123456789abcdef0123456789abcdef", "//Qk2Zx81LmNvPq/RsTuVw9Xy+ZaBcDeFgHiJkLmNoPqRs",
+        ]
+        for key in keys {
+            #expect(WireText.harmless("no key \(key) here") == "no key (\(key.utf8.count) characters hidden) here")
+        }
+        for path in [
+            "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2", "/var/lib/keyturn/instances/production/vault/root",
+            "/tmp/1b4e28ba-2fa1-11d2-883f-0016d3cca427/socket",
+        ] {
+            #expect(WireText.harmless("no \(path)") == "no \(path)")
+        }
+    }
+
+    @Test
     func linesAreCutEscapedThinnedOutAndWithoutKeys() {
         var drain = LineDrain()
         let key = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY="
@@ -187,6 +261,10 @@ struct GuardTests {
         #expect(lines[0].text == "bad\\u{1b}[2J")
         #expect(lines[1].text == "key (44 characters hidden) end")
         #expect(lines[2].text.count <= 1100)
+        let long = String(repeating: "word ", count: 196) + key + "\n"
+        var other = LineDrain()
+        let cut = other.take(Array(long.utf8), at: .zero)
+        #expect(cut.map(\.text).allSatisfy { !$0.contains(key.prefix(8)) }, "\(cut)")
         let flood = drain.take(Array(String(repeating: "x\n", count: 1000).utf8), at: .milliseconds(500))
         #expect(flood.count == 97 && drain.dropped == 903)
         let again = drain.take(Array("again\n".utf8), at: .seconds(1))

@@ -97,10 +97,11 @@ package struct PluginCatalogue: Sendable {
     /// - Parameters:
     ///   - target: Where it is to be written; an address of a database is no path and passes.
     ///   - what: What is to be written, for the message: `a backup`.
+    ///   - others: The directories of plugins that are not in the catalogue.
     /// - Throws: `ProviderError` with `providerMisconfigured`, ``ControlStoreError`` or ``StorageError``.
-    package func checkOutput(_ target: String, for what: String) async throws {
+    package func checkOutput(_ target: String, for what: String, and others: [String] = []) async throws {
         guard !target.contains("://") else { return }
-        try OutputPathRule.check(target, for: what, against: try await directories())
+        try OutputPathRule.check(target, for: what, against: try await directories() + others)
     }
 
     /// The directories that plugins are executed from, for ``OutputPathRule``.

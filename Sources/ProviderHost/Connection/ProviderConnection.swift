@@ -20,6 +20,7 @@ final class ProviderConnection: Sendable {
 
     private final class State: Sendable {
         let isClosed = Mutex(false)
+        let callsInHand = Mutex(0)
     }
 
     private init(_ client: GRPCClient<HTTP2ClientTransport.WrappedChannel>) {
@@ -37,6 +38,15 @@ final class ProviderConnection: Sendable {
 
     /// Whether it has ended.
     var isClosed: Bool { state.isClosed.withLock { $0 } }
+
+    /// How many calls go through it.
+    var callsInHand: Int { state.callsInHand.withLock { $0 } }
+
+    /// A call goes through it from now on, until ``finish()``.
+    func begin() { state.callsInHand.withLock { $0 += 1 } }
+
+    /// A call has come to its end.
+    func finish() { state.callsInHand.withLock { $0 -= 1 } }
 
     /// Connects to a socket whose listener has been made sure of.
     static func open(_ socket: ProviderSocket) async throws(ProviderError) -> ProviderConnection {

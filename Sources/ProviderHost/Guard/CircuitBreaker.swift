@@ -7,6 +7,8 @@ package struct CircuitBreaker: Hashable, Sendable {
     package enum Permit: Hashable, Sendable {
         /// Call.
         case go
+        /// Call, as the one that finds out whether the provider can be reached again.
+        case trial
         /// Do not call for this long.
         case wait(Duration)
     }
@@ -29,24 +31,34 @@ package struct CircuitBreaker: Hashable, Sendable {
     /// Whether calls are kept back.
     package var isOpen: Bool { failures >= Self.threshold }
 
-    /// Asks whether a call may be made; a call that may must be followed by ``succeeded()`` or ``failed(at:)``.
+    /// Asks whether a call may be made; a call that may must be followed by ``succeeded()`` or
+    /// ``failed(at:inTrial:)``.
     package mutating func request(at time: Duration) -> Permit {
         guard isOpen else { return .go }
         guard time >= opensAt else { return .wait(opensAt - time) }
         guard !isTrying else { return .wait(Self.firstPause) }
         isTrying = true
-        return .go
+        return .trial
     }
 
     /// The provider answered, be it with a refusal.
     package mutating func succeeded() { self = CircuitBreaker() }
 
     /// The provider could not be reached.
-    package mutating func failed(at time: Duration) {
+    ///
+    /// - Parameters:
+    ///   - time: Now.
+    ///   - inTrial: Whether the call was let through as a trial. Calls that were let through before it opened say nothing new:
+    ///     they leave the pause as it is.
+    package mutating func failed(at time: Duration, inTrial: Bool = false) {
         failures += 1
-        isTrying = false
-        guard isOpen else { return }
-        pause = pause == .zero ? Self.firstPause : min(pause * 2, Self.longestPause)
+        if inTrial {
+            isTrying = false
+            pause = min(pause * 2, Self.longestPause)
+        } else {
+            guard isOpen, pause == .zero else { return }
+            pause = Self.firstPause
+        }
         opensAt = time + pause
     }
 }

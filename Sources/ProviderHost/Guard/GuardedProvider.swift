@@ -67,7 +67,7 @@ package final class GuardedProvider: ObservedProvider {
             throw ProviderError(
                 .providerDenied, "cannot wrap key \(binding.key): it has \(material.count) bytes, not 1 to 256")
         }
-        try admit()
+        let isTrial = try admit()
         let start = ContinuousClock.now
         let result: Result<WrappedKey, ProviderError>
         do throws(ProviderError) {
@@ -77,7 +77,7 @@ package final class GuardedProvider: ObservedProvider {
         } catch {
             result = .failure(error)
         }
-        record("wrap", start, result.failure)
+        record("wrap", start, result.failure, inTrial: isTrial)
         return try result.get()
     }
 
@@ -85,14 +85,14 @@ package final class GuardedProvider: ObservedProvider {
     package func unwrap(
         _ wrapped: WrappedKey, binding: WrapBinding, _ call: ProviderCall
     ) async throws(ProviderError) -> SecretBytes {
-        try admit()
+        let isTrial = try admit()
         let start = ContinuousClock.now
         do throws(ProviderError) {
             let material = try await inner.unwrap(wrapped, binding: binding, bounded(call))
-            record("unwrap", start, nil)
+            record("unwrap", start, nil, inTrial: isTrial)
             return material
         } catch {
-            record("unwrap", start, error)
+            record("unwrap", start, error, inTrial: isTrial)
             throw error
         }
     }
@@ -126,40 +126,43 @@ package final class GuardedProvider: ObservedProvider {
     private func guarding<Answer>(
         _ call: String, _ body: () async throws(ProviderError) -> Answer
     ) async throws(ProviderError) -> Answer {
-        try admit()
-        return try await measuring(call, body)
+        let isTrial = try admit()
+        return try await measuring(call, inTrial: isTrial, body)
     }
 
     private func measuring<Answer>(
-        _ call: String, _ body: () async throws(ProviderError) -> Answer
+        _ call: String, inTrial: Bool = false, _ body: () async throws(ProviderError) -> Answer
     ) async throws(ProviderError) -> Answer {
         let start = ContinuousClock.now
         do throws(ProviderError) {
             let answer = try await body()
-            record(call, start, nil)
+            record(call, start, nil, inTrial: inTrial)
             return answer
         } catch {
-            record(call, start, error)
+            record(call, start, error, inTrial: inTrial)
             throw error
         }
     }
 
-    /// Lets a call through, or says that the provider is given time.
-    private func admit() throws(ProviderError) {
+    /// Lets a call through, or says that the provider is given time; true for one that finds out whether it is back.
+    private func admit() throws(ProviderError) -> Bool {
         let now = begin.duration(to: .now)
-        guard case .wait(let pause) = state.withLock({ $0.breaker.request(at: now) }) else { return }
+        let permit = state.withLock { $0.breaker.request(at: now) }
+        guard case .wait(let pause) = permit else { return permit == .trial }
         throw ProviderError(
             .providerUnavailable,
             "provider \"\(name)\" could not be reached several times and is tried again in \(pause.components.seconds + 1) s"
         )
     }
 
-    private func record(_ call: String, _ start: ContinuousClock.Instant, _ error: ProviderError?) {
+    private func record(
+        _ call: String, _ start: ContinuousClock.Instant, _ error: ProviderError?, inTrial: Bool
+    ) {
         let now = ContinuousClock.now
         state.withLock { state in
             state.statistics.record(call, took: now - start, failed: error != nil)
             if error?.code == .providerUnavailable {
-                state.breaker.failed(at: begin.duration(to: now))
+                state.breaker.failed(at: begin.duration(to: now), inTrial: inTrial)
             } else {
                 state.breaker.succeeded()
             }

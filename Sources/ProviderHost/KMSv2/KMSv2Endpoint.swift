@@ -19,46 +19,48 @@ actor KMSv2Endpoint {
         self.socket = socket
     }
 
-    func status(_ call: ProviderCall) async throws(ProviderError) -> KeyObservation.Status {
-        let answer = try await ask("say how it is", call) { try await $0.status(V2_StatusRequest(), options: $1) }
+    func status(_ time: CallTime) async throws(ProviderError) -> KeyObservation.Status {
+        let answer = try await ask("say how it is", time) { try await $0.status(V2_StatusRequest(), options: $1) }
         return KeyObservation.Status(version: answer.version, healthz: answer.healthz, keyID: answer.keyID)
     }
 
-    func encrypt(_ seed: KeyMaterial, _ call: ProviderCall) async throws(ProviderError) -> V2_EncryptResponse {
+    func encrypt(_ seed: KeyMaterial, _ time: CallTime) async throws(ProviderError) -> V2_EncryptResponse {
         let request = V2_EncryptRequest.with { message in
             message.plaintext = seed.withExposedBytes { Data($0) }
             message.uid = UUID().uuidString.lowercased()
         }
-        return try await ask("wrap", call) { try await $0.encrypt(request, options: $1) }
+        return try await ask("wrap", time) { try await $0.encrypt(request, options: $1) }
     }
 
-    func decrypt(_ request: V2_DecryptRequest, _ call: ProviderCall) async throws(ProviderError) -> Data {
-        try await ask("unwrap", call) { try await $0.decrypt(request, options: $1) }.plaintext
+    func decrypt(_ request: V2_DecryptRequest, _ time: CallTime) async throws(ProviderError) -> Data {
+        try await ask("unwrap", time) { try await $0.decrypt(request, options: $1) }.plaintext
     }
 
     /// Asks, and once more on a new connection where the one at hand had gone: all three calls may be repeated.
     private func ask<Answer: Sendable>(
-        _ what: String, _ call: ProviderCall, _ body: (Client, CallOptions) async throws -> Answer
+        _ what: String, _ time: CallTime, _ body: (Client, CallOptions) async throws -> Answer
     ) async throws(ProviderError) -> Answer {
         let (current, isOld) = try await connected()
+        let left = try time.left(subject(what))
         do {
-            return try await body(Client(wrapping: current.client), ProviderConnection.options(within: call.deadline))
+            return try await body(Client(wrapping: current.client), ProviderConnection.options(within: left))
         } catch let error as RPCError where error.code == .unavailable && isOld {
             drop(current)
-            return try await askAgain(what, call, body)
+            return try await askAgain(what, time, body)
         } catch {
-            throw WireFailure(error).providerError(subject: subject(what), deadline: call.deadline)
+            throw WireFailure(error).providerError(subject: subject(what), deadline: time.deadline)
         }
     }
 
     private func askAgain<Answer: Sendable>(
-        _ what: String, _ call: ProviderCall, _ body: (Client, CallOptions) async throws -> Answer
+        _ what: String, _ time: CallTime, _ body: (Client, CallOptions) async throws -> Answer
     ) async throws(ProviderError) -> Answer {
         let (current, _) = try await connected()
+        let left = try time.left(subject(what))
         do {
-            return try await body(Client(wrapping: current.client), ProviderConnection.options(within: call.deadline))
+            return try await body(Client(wrapping: current.client), ProviderConnection.options(within: left))
         } catch {
-            throw WireFailure(error).providerError(subject: subject(what), deadline: call.deadline)
+            throw WireFailure(error).providerError(subject: subject(what), deadline: time.deadline)
         }
     }
 

@@ -39,12 +39,14 @@ package actor KMSv2Provider: KeyProvider {
     /// Polls, wraps and unwraps a throw-away key.
     package func test(_ call: ProviderCall) async throws(ProviderError) -> [ProviderCheck] {
         var checks: [ProviderCheck] = []
-        let key = try await currentKey(call)
+        let time = CallTime(call)
+        let key = try await currentKey(time)
         checks.append(ProviderCheck(name: "status", outcome: .pass, remark: "healthy, key \(key)"))
         guard let keyring = try? Name("test"), let id = KeyID(1) else { return checks }
         let binding = WrapBinding(instance: "", keyring: keyring, key: id)
         let material = SecretBytes(copying: Bytes(0..<32))
-        let back = try await unwrap(try await wrap(material, binding: binding, call), binding: binding, call)
+        let wrapped = try await wrap(material, binding: binding, rest(of: time, call))
+        let back = try await unwrap(wrapped, binding: binding, rest(of: time, call))
         checks.append(ProviderCheck(name: "wrap and unwrap", outcome: back.isEqual(to: material) ? .pass : .fail))
         return checks
     }
@@ -58,8 +60,9 @@ package actor KMSv2Provider: KeyProvider {
                 .providerDenied, "cannot wrap key \(binding.key): it has \(material.count) bytes, not 1 to 256")
         }
         let seed = try Self.newSeed(for: binding.key)
-        let (answer, key) = try await encrypt(seed, call)
-        try await prove(answer, key, holds: seed, call)
+        let time = CallTime(call)
+        let (answer, key) = try await encrypt(seed, time)
+        try await prove(answer, key, holds: seed, time)
         let context = KMSv2Envelope.context(of: binding, provider: name, keyID: key)
         guard
             let envelope = KMSv2Envelope(
@@ -78,7 +81,7 @@ package actor KMSv2Provider: KeyProvider {
         guard let envelope = KMSv2Envelope(wrapped.ciphertext) else { throw notAuthentic(binding) }
         let seed = try await decrypt(
             envelope.wrappedSeed, key: wrapped.providerKeyID, annotations: wrapped.annotations.mapValues { Data($0) },
-            for: binding.key, call)
+            for: binding.key, CallTime(call))
         let context = KMSv2Envelope.context(of: binding, provider: name, keyID: wrapped.providerKeyID)
         guard let secret = envelope.open(with: seed, context: context) else { throw notAuthentic(binding) }
         return secret
@@ -86,14 +89,19 @@ package actor KMSv2Provider: KeyProvider {
 
     /// Polls until two polls agree.
     package func describeKey(_ call: ProviderCall) async throws(ProviderError) -> ProviderKey {
-        let key = try await currentKey(call)
+        let key = try await currentKey(CallTime(call))
         return ProviderKey(id: key, isUsable: true, summary: "key \(WireText.escaped(key)) of a KMS v2 plugin")
     }
 
-    private func currentKey(_ call: ProviderCall) async throws(ProviderError) -> String {
+    private func rest(of time: CallTime, _ call: ProviderCall) throws(ProviderError) -> ProviderCall {
+        let left = try time.left("provider \"\(name)\" cannot test its key")
+        return ProviderCall(deadline: left, idempotencyKey: call.idempotencyKey)
+    }
+
+    private func currentKey(_ time: CallTime) async throws(ProviderError) -> String {
         for poll in 0..<Self.mostPolls {
             if poll > 0 { try? await Task.sleep(for: pollPause) }
-            let status = try await endpoint.status(call)
+            let status = try await endpoint.status(time)
             if case .settled(let key) = try observation.take(status) { return key }
         }
         throw ProviderError(
@@ -104,11 +112,11 @@ package actor KMSv2Provider: KeyProvider {
 
     /// Encrypts a seed; the answer must name the key that the status names, which decides.
     private func encrypt(
-        _ seed: KeyMaterial, _ call: ProviderCall
+        _ seed: KeyMaterial, _ time: CallTime
     ) async throws(ProviderError) -> (V2_EncryptResponse, String) {
-        var key = try await currentKey(call)
-        let answer = try await endpoint.encrypt(seed, call)
-        if answer.keyID != key { key = try await currentKey(call) }
+        var key = try await currentKey(time)
+        let answer = try await endpoint.encrypt(seed, time)
+        if answer.keyID != key { key = try await currentKey(time) }
         guard answer.keyID == key else {
             throw invalid("wrapped under \(quoted(answer.keyID)) while its status names \(quoted(key))")
         }
@@ -128,16 +136,16 @@ package actor KMSv2Provider: KeyProvider {
     }
 
     private func prove(
-        _ answer: V2_EncryptResponse, _ key: String, holds seed: KeyMaterial, _ call: ProviderCall
+        _ answer: V2_EncryptResponse, _ key: String, holds seed: KeyMaterial, _ time: CallTime
     ) async throws(ProviderError) {
         let back = try await decrypt(
-            Bytes(answer.ciphertext), key: key, annotations: answer.annotations, for: seed.id, call)
+            Bytes(answer.ciphertext), key: key, annotations: answer.annotations, for: seed.id, time)
         let isSame = seed.withSecret { first in back.withSecret { first.isEqual(to: $0) } }
         guard isSame else { throw invalid("gave back another seed than it had wrapped") }
     }
 
     private func decrypt(
-        _ ciphertext: Bytes, key: String, annotations: [String: Data], for id: KeyID, _ call: ProviderCall
+        _ ciphertext: Bytes, key: String, annotations: [String: Data], for id: KeyID, _ time: CallTime
     ) async throws(ProviderError) -> KeyMaterial {
         let request = V2_DecryptRequest.with {
             $0.ciphertext = Data(ciphertext)
@@ -145,7 +153,7 @@ package actor KMSv2Provider: KeyProvider {
             $0.keyID = key
             $0.annotations = annotations
         }
-        let plaintext = try await endpoint.decrypt(request, call)
+        let plaintext = try await endpoint.decrypt(request, time)
         guard plaintext.count == KMSv2Envelope.seedSize else {
             throw invalid("gave back a seed of \(plaintext.count) bytes, not 32")
         }

@@ -18,6 +18,8 @@ package struct PluginFile: Hashable, Sendable {
     package init(path: String) throws(ProviderError) {
         let url = URL(filePath: path).absoluteURL
         guard let directory = realpath(url.deletingLastPathComponent().path, nil) else {
+            let number = errno
+            if SystemText.isPassing(number) { throw Self.failure(path, number) }
             throw Self.refuse(path, "its directory cannot be found", "Check the path.")
         }
         defer { free(directory) }
@@ -35,7 +37,8 @@ package struct PluginFile: Hashable, Sendable {
     package func load(expecting expected: String? = nil) throws(ProviderError) -> PluginImage {
         let file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
         guard file >= 0 else {
-            guard errno == ELOOP else { throw Self.refuse(path, SystemText.last, "Check the path.") }
+            let number = errno
+            guard number == ELOOP else { throw Self.failure(path, number, "Check the path.") }
             throw Self.refuse(path, "it is a symbolic link", "Name the file itself.")
         }
         defer { close(file) }
@@ -53,7 +56,7 @@ package struct PluginFile: Hashable, Sendable {
 
     private func checkFile(_ file: Int32) throws(ProviderError) {
         var facts = stat()
-        guard fstat(file, &facts) == 0 else { throw Self.refuse(path, SystemText.last, nil) }
+        guard fstat(file, &facts) == 0 else { throw Self.failure(path, errno) }
         guard facts.st_mode & S_IFMT == S_IFREG else { throw Self.refuse(path, "it is no file", nil) }
         guard facts.st_mode & 0o111 != 0 else {
             throw Self.refuse(path, "it is not executable", "chmod 755 \(path)")
@@ -69,7 +72,7 @@ package struct PluginFile: Hashable, Sendable {
         var isNearest = true
         while true {
             var facts = stat()
-            guard lstat(directory.path, &facts) == 0 else { throw Self.refuse(path, SystemText.last, nil) }
+            guard lstat(directory.path, &facts) == 0 else { throw Self.failure(path, errno) }
             let isSticky = !isNearest && facts.st_mode & S_ISVTX != 0
             try checkOwner(facts, of: directory.path, isSticky: isSticky)
             guard directory.path != "/" else { return }
@@ -85,6 +88,14 @@ package struct PluginFile: Hashable, Sendable {
         guard facts.st_mode & 0o022 == 0 || isSticky else {
             throw Self.refuse(path, "\(quoted(place)) can be written by others", "chmod go-w \(place)")
         }
+    }
+
+    /// What a system call's failure means: a shortage passes, anything else stays until someone changes it.
+    static func failure(_ path: String, _ number: Int32, _ hint: String? = nil) -> ProviderError {
+        guard SystemText.isPassing(number) else { return refuse(path, SystemText.text(number), hint) }
+        return ProviderError(
+            .providerUnavailable, "cannot use the plugin \(quoted(path)) now: \(SystemText.text(number))",
+            hint: "It is tried again; see what uses up the descriptors, the memory or the disk of this machine.")
     }
 
     static func refuse(_ path: String, _ why: String, _ hint: String?) -> ProviderError {
@@ -105,7 +116,7 @@ package final class PluginImage: Sendable {
 
     fileprivate init(copying file: Int32, path: String) throws(ProviderError) {
         let memory = kt_memory_file("keyturn-plugin")
-        guard memory >= 0 else { throw PluginFile.refuse(path, "no file in memory: \(SystemText.last)", nil) }
+        guard memory >= 0 else { throw PluginFile.failure(path, errno) }
         do throws(ProviderError) {
             let bytes = try Self.copy(file, into: memory, path: path)
             sha256 = ContentHash.sha256(bytes)
@@ -127,29 +138,27 @@ package final class PluginImage: Sendable {
         while true {
             let count = buffer.withUnsafeMutableBytes { read(file, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { throw PluginFile.refuse(path, SystemText.last, nil) }
+            guard count >= 0 else { throw PluginFile.failure(path, errno) }
             guard count > 0 else { break }
             total += count
             guard total <= PluginFile.maximumCount else { throw PluginFile.refuse(path, "it is too large", nil) }
-            guard Pipes.write(buffer.prefix(count), to: memory) else {
-                throw PluginFile.refuse(path, SystemText.last, nil)
-            }
+            guard Pipes.write(buffer.prefix(count), to: memory) else { throw PluginFile.failure(path, errno) }
         }
         guard kt_memory_file_seal(memory) == 0, total > 0,
             let mapped = mmap(nil, total, PROT_READ, MAP_PRIVATE, memory, 0), mapped != MAP_FAILED
-        else { throw PluginFile.refuse(path, "the copy cannot be sealed: \(SystemText.last)", nil) }
+        else { throw PluginFile.failure(path, errno) }
         return Data(bytesNoCopy: mapped, count: total, deallocator: .unmap)
     }
 
     /// Writes a copy that an interpreter can read, for the owner alone and not to be written.
     func writeCopy(to place: String) throws(ProviderError) {
         let copy = open(place, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o500)
-        guard copy >= 0 else { throw PluginFile.refuse(path, SystemText.last, nil) }
+        guard copy >= 0 else { throw PluginFile.failure(path, errno) }
         defer { close(copy) }
         var offset: off_t = 0
         while true {
             let count = sendfile(copy, descriptor, &offset, 1 << 20)
-            guard count >= 0 else { throw PluginFile.refuse(path, SystemText.last, nil) }
+            guard count >= 0 else { throw PluginFile.failure(path, errno) }
             guard count > 0 else { return }
         }
     }

@@ -109,8 +109,7 @@ final class PluginProcess: Sendable {
             let number = errno
             let hint = image.isScript ? "Check the interpreter that its first line names." : nil
             throw ProviderError(
-                number == EAGAIN || number == ENOMEM || number == EMFILE
-                    ? .providerUnavailable : .providerMisconfigured,
+                SystemText.isPassing(number) ? .providerUnavailable : .providerMisconfigured,
                 "cannot start the plugin \(quoted(image.path)): \(SystemText.text(number))", hint: hint)
         }
         return child

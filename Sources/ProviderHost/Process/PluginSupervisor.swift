@@ -5,8 +5,12 @@ internal import PluginWire
 
 /// Where connections to a provider come from.
 protocol ConnectionSource: Sendable {
-    /// A connection that was open a moment ago.
-    func connection() async throws(ProviderError) -> ProviderConnection
+    /// A connection that was open a moment ago; the call has begun on it, and whoever makes it says when it has finished.
+    ///
+    /// - Parameters:
+    ///   - subject: Who is asked for what, for messages.
+    ///   - time: What the call has.
+    func connection(_ subject: String, _ time: CallTime) async throws(ProviderError) -> ProviderConnection
 }
 
 /// How a plugin is to be run.
@@ -102,8 +106,26 @@ package actor PluginSupervisor: ConnectionSource {
         )
     }
 
-    /// A connection to the process, which is started where none runs.
-    func connection() async throws(ProviderError) -> ProviderConnection { try await running().connection }
+    /// A connection to the process, which is started where none runs; a start that takes longer than the call has goes on.
+    func connection(_ subject: String, _ time: CallTime) async throws(ProviderError) -> ProviderConnection {
+        if let present { return present }
+        guard let outcome = await time.wait(for: { await self.outcome() }) else { throw time.isOver(subject) }
+        let started = try outcome.get().connection
+        if let present { return present }
+        started.begin()
+        return started
+    }
+
+    /// The connection to the process that runs, with a call begun on it.
+    private var present: ProviderConnection? {
+        guard case .running(let running) = state, running.isAlive else { return nil }
+        running.connection.begin()
+        return running.connection
+    }
+
+    private func outcome() async -> Result<Running, ProviderError> {
+        do throws(ProviderError) { return .success(try await running()) } catch { return .failure(error) }
+    }
 
     /// Starts it now, where none runs.
     ///
@@ -139,23 +161,31 @@ package actor PluginSupervisor: ConnectionSource {
     /// Puts another file, or the changed one, in the place of what runs: starts it, proves it, switches, and ends the old one
     /// once its calls are answered.
     ///
-    /// The new process must unwrap what it wraps, and what the old one wrapped.
+    /// The new process must unwrap what it wraps, what the old one wrapped, and what is stored.
     ///
     /// - Parameters:
-    ///   - file: The file to run from now on.
-    ///   - sha256: The hash that it must have.
+    ///   - file: The file to run from now on; nil for the one that was set up, as it is now.
+    ///   - sha256: The hash that it must have; nil for the one that was set up.
     ///   - settings: The provider's settings, for the proof.
+    ///   - stored: Keys of the database that it must be able to unwrap.
+    ///   - patience: The time that calls in hand have to be answered by the old process.
     /// - Throws: `ProviderError`; then the old process goes on.
     package func reload(
-        _ file: PluginFile, sha256: String, settings: [String: String]
+        _ file: PluginFile? = nil, sha256: String? = nil, settings: [String: String], proving stored: [StoredKey] = [],
+        patience: Duration = .seconds(3)
     ) async throws(ProviderError) {
         var next = launch
-        next.file = file
-        next.sha256 = sha256
+        next.file = file ?? launch.file
+        next.sha256 = sha256 ?? launch.sha256
         let present = try? await running()
         let new = try await Self.start(next)
         do throws(ProviderError) {
-            try await Self.prove(new, after: present, named: launch.name, settings)
+            let proof = ReloadProof(
+                name: launch.name, settings: settings, new: new.connection, old: present?.connection)
+            try await proof.run(stored)
+            if case .stopped = state {
+                throw ProviderError(.providerUnavailable, "provider \"\(launch.name)\" is stopped")
+            }
         } catch {
             await Self.end(new)
             throw error
@@ -164,34 +194,10 @@ package actor PluginSupervisor: ConnectionSource {
         launch = next
         state = .running(new)
         restarts = RestartPolicy()
-        if case .running(let running) = old { await Self.end(running) }
-    }
-
-    private static func prove(
-        _ new: Running, after old: Running?, named name: Name, _ settings: [String: String]
-    ) async throws(ProviderError) {
-        guard let keyring = try? Name("reload"), let key = KeyID(1) else { return }
-        let binding = WrapBinding(instance: "reload", keyring: keyring, key: key)
-        let call = ProviderCall(deadline: .seconds(10), idempotencyKey: "reload-\(UUID().uuidString)")
-        let material = SecretBytes(copying: (0..<32).map { _ in UInt8.random(in: 0...255) })
-        let holders = [new, old].compactMap { $0 }
-        let new = PluginProvider(name: name, settings: settings, source: Fixed(new.connection))
-        for holder in holders {
-            let source = PluginProvider(name: name, settings: settings, source: Fixed(holder.connection))
-            let wrapped: WrappedKey
-            do throws(ProviderError) {
-                wrapped = try await source.wrap(material, binding: binding, call)
-            } catch  where holder === old {
-                // What runs now is broken; replacing it is what was asked for.
-                continue
-            }
-            let back = try await new.unwrap(wrapped, binding: binding, call)
-            guard back.isEqual(to: material) else {
-                throw ProviderError(
-                    .providerAnswerInvalid, "the new plugin of \"\(name)\" gives back another key than was wrapped",
-                    hint: "The old one goes on."
-                )
-            }
+        switch old {
+        case .running(let running): await Self.end(running, after: patience)
+        case .starting(let task): if case .success(let running) = await task.value { await Self.end(running) }
+        case .idle, .refused, .stopped: break
         }
     }
 
@@ -271,8 +277,12 @@ package actor PluginSupervisor: ConnectionSource {
         }
     }
 
-    /// Asks over the wire, then by its standard input, then by signals.
-    private static func end(_ running: Running) async {
+    /// Asks over the wire, then by its standard input, then by signals; first it has some time for the calls in hand.
+    private static func end(_ running: Running, after patience: Duration = .zero) async {
+        let deadline = ContinuousClock.now + patience
+        while running.isAlive, running.connection.callsInHand > 0, .now < deadline {
+            try? await Task.sleep(for: .milliseconds(10))
+        }
         if running.isAlive {
             let client = Keyturn_Provider_V1_KeyProvider.Client(wrapping: running.connection.client)
             _ = try? await client.shutdown(
@@ -280,14 +290,5 @@ package actor PluginSupervisor: ConnectionSource {
         }
         await running.process.stop()
         running.connection.close()
-    }
-
-    /// A connection that is what it is.
-    private struct Fixed: ConnectionSource {
-        let fixed: ProviderConnection
-
-        init(_ fixed: ProviderConnection) { self.fixed = fixed }
-
-        func connection() async throws(ProviderError) -> ProviderConnection { fixed }
     }
 }

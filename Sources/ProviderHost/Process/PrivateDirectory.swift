@@ -13,9 +13,12 @@ final class PrivateDirectory: Sendable {
     /// Makes one beneath `base`, where the socket's path stays short enough.
     init(beneath base: String) throws(ProviderError) {
         var template = Array("\(base)/keyturn-XXXXXX".utf8CString)
+        errno = ENAMETOOLONG
         guard template.count + "/socket".utf8.count <= Self.maximumSocketPath, mkdtemp(&template) != nil else {
+            let number = errno
             throw ProviderError(
-                .providerMisconfigured, "cannot make a private directory in \(quoted(base)): \(SystemText.last)",
+                SystemText.isPassing(number) ? .providerUnavailable : .providerMisconfigured,
+                "cannot make a private directory in \(quoted(base)): \(SystemText.text(number))",
                 hint: "Give the daemon a runtime directory with a short path."
             )
         }

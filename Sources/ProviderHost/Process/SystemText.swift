@@ -5,6 +5,11 @@ enum SystemText {
     /// The words for the error of the call before.
     static var last: String { text(errno) }
 
+    /// Whether an error's number tells of a shortage that passes, so that trying again may help.
+    static func isPassing(_ number: Int32) -> Bool {
+        [EAGAIN, EINTR, EDQUOT, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC].contains(number)
+    }
+
     /// The words for an error's number.
     static func text(_ number: Int32) -> String {
         var buffer = [CChar](repeating: 0, count: 256)

@@ -80,8 +80,7 @@ struct LocalInstance: InstanceSource {
         let next = try await Parts().providers(
             of: configuration, local: try LocalProvider(opening: directory.rootKey), control: instance.context.control,
             logger: logger)
-        let merged = try hosted.current().replaced(by: next)
-        hosted.hold(merged)
+        let merged = try hosted.merge(next)
         instance.configuration = configuration
         instance.context.providers = merged.providers
         return instance
@@ -90,7 +89,11 @@ struct LocalInstance: InstanceSource {
     func close() async { await hosted.close() }
 
     func checkOutput(_ path: String, for what: String, of instance: Instance) async throws {
-        try await PluginCatalogue(instance.context.control).checkOutput(path, for: what)
+        let configuration = instance.configuration
+        let named = ProviderRegistry.directories(
+            of: configuration.providers,
+            relativeTo: URL(filePath: configuration.file).deletingLastPathComponent().path)
+        try await PluginCatalogue(instance.context.control).checkOutput(path, for: what, and: named)
     }
 
     func exportRootKey(to recipients: [String], into descriptor: Int32) async throws {

@@ -80,22 +80,17 @@ extension API {
             Entry(
                 "plugins.reload", "Put the registered file of a provider's plugin in the place of what runs",
                 details: """
-                    The new process wraps and unwraps a key, and unwraps what the old one wrapped, before it takes over; where \
-                    it does not, the old one goes on.
+                    The new process wraps and unwraps a key, and unwraps what the old one wrapped and a stored key for each \
+                    key of the provider, before it takes over; where it does not, the old one goes on. A provider whose file \
+                    keyturn.lua names by path = is started anew from that file.
                     """,
-                example: "plugins.reload(\"mine\")", parameters: [.provider], result: "the plugin",
+                example: "plugins.reload(\"mine\")", parameters: [.provider], result: "the plugin; null with path =",
                 errors: ["callerNotFound", "providerMisconfigured"], role: .serverAdmin, effect: .adds
             ) { call in
                 let name = try call.arguments.name("name")
-                let declared = call.instance.configuration.providers.first { $0.name == name }
-                let plugins = try await PluginCatalogue(call.instance.context.control).list()
-                guard let record = plugins.first(where: { $0.name.description == declared?.settings["plugin"] }) else {
-                    throw ControlError(
-                        .callerNotFound, "provider \"\(name)\" has no registered plugin",
-                        hint: "providers.list() and plugins.list() say what there is.")
-                }
-                try await hosted.current().reload(name, from: record)
-                return Answer(value(of: record), [.record(record.fields)])
+                let record = try await plugin(of: name, call)
+                try await hosted.current().reload(name, from: record, proving: try await storedKeys(of: name, call))
+                return Answer(record.map(value) ?? .null, record.map { [.record($0.fields)] } ?? [])
             },
             Entry(
                 "plugins.unregister", "Forbid a plugin's file to be executed; the file stays",
@@ -108,30 +103,65 @@ extension API {
                 }
             ) { call in
                 try await PluginCatalogue(call.instance.context.control).unregister(try call.arguments.name("name"))
-                await call.service.replace(call.instance.configuration)
+                await call.service.refreshProviders()
                 return Answer(.null)
             },
         ]
     }
 
+    /// What is registered of a provider's plugin; nil where its declaration names the file itself.
+    private static func plugin(of name: Name, _ call: Invocation) async throws -> PluginRecord? {
+        let declared = call.instance.configuration.providers.first { $0.name == name }
+        if declared?.kind == "plugin", declared?.settings["path"] != nil { return nil }
+        let plugins = try await PluginCatalogue(call.instance.context.control).list()
+        guard let record = plugins.first(where: { $0.name.description == declared?.settings["plugin"] }) else {
+            throw ControlError(
+                .callerNotFound, "provider \"\(name)\" has no registered plugin",
+                hint: "providers.list() and plugins.list() say what there is.")
+        }
+        return record
+    }
+
+    /// One stored key for each key of the provider that has wrapped any.
+    private static func storedKeys(of provider: Name, _ call: Invocation) async throws -> [StoredKey] {
+        try await call.instance.context.control.read { session in
+            guard let instance = try session.instance()?.id else { return [] }
+            var stored: [String: StoredKey] = [:]
+            for keyring in try session.keyrings().map(\.keyring) {
+                for version in keyring.versions {
+                    for wrap in try session.wraps(of: version.id) where wrap.provider == provider {
+                        let binding = WrapBinding(instance: instance, keyring: keyring.name, key: version.id)
+                        stored[wrap.wrapped.providerKeyID] = StoredKey(wrap.wrapped, boundTo: binding)
+                    }
+                }
+            }
+            return stored.sorted { $0.key < $1.key }.map(\.value)
+        }
+    }
+
     private static func proposeRegistering(_ call: Invocation) async throws -> Proposal {
         let (name, path) = (try call.arguments.required("name"), try call.arguments.required("path"))
-        let sha256 = try PluginFile(path: path).load().sha256
-        return Proposal(
+        let sha256 = try PluginFile(path: path).load(expecting: try call.arguments.text("sha256")?.lowercased()).sha256
+        var proposal = Proposal(
             "This lets \(quoted(path)) be executed as plugin \"\(name)\"; its SHA-256 is \(sha256)", byTyping: name,
             facts: [sha256] + call.arguments.texts("environment"))
+        proposal.subject = sha256
+        return proposal
     }
 
     private static func register(_ call: Invocation) async throws -> Answer {
         let path = try call.arguments.required("path")
-        let given = try call.arguments.text("sha256") ?? PluginFile(path: path).load().sha256
+        // What was confirmed, and nothing that has come to lie there since.
+        guard let confirmed = call.proposal?.subject as? String else {
+            throw ControlError(.internalProtocol, "the plugin's file was not read")
+        }
         let record = try await PluginCatalogue(call.instance.context.control).register(
-            try call.arguments.name("name"), path: path, sha256: given,
+            try call.arguments.name("name"), path: path, sha256: confirmed,
             environment: PluginLaunch.environment(naming: call.arguments.texts("environment")),
             at: call.instance.context.now(), by: call.actor)
         call.outcome?.note("sha256 \(record.sha256)")
         // A provider that waited for its plugin can be used from now on.
-        await call.service.replace(call.instance.configuration)
+        await call.service.refreshProviders()
         return Answer(value(of: record), [.record(record.fields)])
     }
 
