@@ -121,6 +121,54 @@ struct HostilePluginTests {
         let back = try await host.provider.unwrap(wrapped, binding: binding, Sample.call)
         let isSame = back.isEqual(to: material)
         #expect(!isSame)
+        // The host compares, and lets no such process take over.
+        let pid = await host.supervisor.pid
+        let error = try await Sample.failure { try await host.supervisor.reload(settings: [:]) }
+        #expect(error.code == .providerAnswerInvalid, "\(error.message)")
+        #expect(await host.supervisor.pid == pid)
+        await host.supervisor.stop()
+    }
+
+    @Test
+    func aCallDoesNotWaitForAStartLongerThanItHas() async throws {
+        let host = try Host("silent", handshake: 60, deadline: 1)
+        let error = try await Sample.failure { _ = try await host.provider.describeKey(Sample.call) }
+        #expect(error.code == .providerUnavailable && error.message.contains("within 1.0 s"), "\(error.message)")
+        await host.supervisor.stop()
+    }
+
+    @Test
+    func callsInHandAreAnsweredWhileAnotherProcessTakesOver() async throws {
+        let host = try Host("late-for-nines")
+        let binding = try Sample.binding
+        try await host.supervisor.start()
+        let old = await host.supervisor.pid
+        let call = Task {
+            let material = SecretBytes(copying: Bytes(repeating: 9, count: 32))
+            return try await host.provider.wrap(material, binding: binding, Sample.call)
+        }
+        #expect(await Sample.eventually { await host.heard.lines.contains { $0.contains("late answer") } })
+        try await host.supervisor.reload(settings: [:], patience: .seconds(60))
+        #expect(try await call.value.providerKeyID == "key-1")
+        #expect(await host.supervisor.pid != old)
+        await host.supervisor.stop()
+    }
+
+    @Test
+    func aProcessThatCannotUnwrapWhatIsStoredDoesNotTakeOver() async throws {
+        let scratch = try HostScratch()
+        let host = try Host("forgets-nines", variables: ["HOSTILE_MARK": scratch.file("mark")])
+        let binding = try Sample.binding
+        let material = SecretBytes(copying: Bytes(repeating: 9, count: 32))
+        let wrapped = try await host.provider.wrap(material, binding: binding, Sample.call)
+        let stored = [StoredKey(wrapped, boundTo: binding)]
+        let pid = await host.supervisor.pid
+        let error = try await Sample.failure { try await host.supervisor.reload(settings: [:], proving: stored) }
+        #expect(error.message.contains("cannot unwrap what is stored under \"key-1\""), "\(error.message)")
+        #expect(await host.supervisor.pid == pid)
+        try FileManager.default.removeItem(atPath: scratch.file("mark"))
+        try await host.supervisor.reload(settings: [:], proving: stored)
+        #expect(await host.supervisor.pid != pid)
         await host.supervisor.stop()
     }
 
@@ -206,11 +254,11 @@ struct Host {
     let provider: GuardedProvider
     let heard = Heard()
 
-    init(_ way: String, handshake: Int = 30, deadline: Int = 30) throws {
+    init(_ way: String, handshake: Int = 30, deadline: Int = 30, variables: [String: String] = [:]) throws {
         scratch = try HostScratch()
         var limits = ProcessLimits()
         limits.handshake = .seconds(handshake)
-        var environment = HostScratch.environment
+        var environment = HostScratch.environment.merging(variables) { $1 }
         environment["HOSTILE"] = way
         let heard = heard
         supervisor = PluginSupervisor(

@@ -6,6 +6,16 @@ internal import ToolTesting
 
 /// What may be executed, and what not.
 struct PluginFileTests {
+    @Test
+    func aShortagePassesAndWhatStaysDoesNot() {
+        for number in [EMFILE, ENFILE, ENOMEM, ENOSPC, EDQUOT] {
+            #expect(PluginFile.failure("/p", number).code == .providerUnavailable, "\(number)")
+        }
+        for number in [EACCES, ENOENT, ENOEXEC, EPERM] {
+            #expect(PluginFile.failure("/p", number).code == .providerMisconfigured, "\(number)")
+        }
+    }
+
     private let scratch: HostScratch
     private let file: PluginFile
 

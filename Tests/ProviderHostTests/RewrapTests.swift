@@ -53,6 +53,47 @@ struct RewrapTests {
     }
 
     @Test
+    func onlyTheFileThatWasConfirmedIsRegistered() async throws {
+        try await bench.begin()
+        let file = try scratch.example()
+        sandbox.variables["KEYTURN_INSTANCE"] = sandbox.path("D")
+        let program = BuiltProgram.folder("Tests/ProviderHostTests/Programs/swap-while-asked").path
+        let output = try await sandbox.run(
+            "python3", [program, try BuiltProgram.keyturn(), "example", file.path])
+        #expect(output.exitCode == 2 && output.standardOutput.contains("has changed"), "\(output)")
+        #expect(try await !sandbox.keyturn("plugin", "list").expecting().standardOutput.contains("example"))
+    }
+
+    @Test
+    func aPluginThatIsNamedByItsPathIsReloadedAndNothingIsWrittenBesideIt() async throws {
+        try await bench.begin()
+        let file = try scratch.example()
+        let keys = try scratch.directory("keys")
+        try bench.declare(
+            "safe",
+            """
+            provider "safe" {
+                kind = "plugin", path = "\(file.path)", sha256 = "\(try file.load().sha256)", directory = "\(keys)",
+                deadline = "60s",
+            }
+            """)
+        _ = try await sandbox.keyturn("rewrap", "main", "--to", "safe", "--yes").expecting()
+        let daemon = try await bench.serve()
+        _ = try await sandbox.keyturn("open", "secret.value", "--key", "1", "--stored").expecting()
+        let before = JSONValue(
+            parsing: try await sandbox.keyturn("provider", "show", "safe", "-o", "json").standardOutput)
+        _ = try await sandbox.keyturn("plugin", "reload", "safe").expecting()
+        let after = JSONValue(
+            parsing: try await sandbox.keyturn("provider", "show", "safe", "-o", "json").standardOutput)
+        #expect(before.result.process.integer != after.result.process.integer && after.result.process.integer != nil)
+        let target = scratch.file("export")
+        let refusal = try await sandbox.keyturn("call", "audit.export", "--to-file", target)
+        #expect(refusal.exitCode != 0 && refusal.description.contains("plugins are executed from there"), "\(refusal)")
+        #expect(!FileManager.default.fileExists(atPath: target))
+        try await bench.end(daemon)
+    }
+
+    @Test
     func aTurnedKeyOfAKMSPluginIsFollowed() async throws {
         try await bench.begin()
         try "key-1\n".write(toFile: scratch.file("key"), atomically: true, encoding: .utf8)
@@ -109,6 +150,41 @@ struct RewrapTests {
         #expect(audit.standardOutput.contains("rotations.rewrap") && audit.standardOutput.contains("schedule"))
         try await bench.end(daemon)
         try await bench.readsBack()
+        plugin.kill()
+    }
+
+    /// With roles declared, the daemon's own user may be nobody.
+    @Test
+    func aDaemonFollowsATurnedKeyUnderItsGrantOrSaysThatItDoesNot() async throws {
+        try await bench.begin()
+        try "key-1\n".write(toFile: scratch.file("key"), atomically: true, encoding: .utf8)
+        let plugin = try KMSv2ProviderTests.Endpoint.start(scratch, "")
+        let declaration = "provider \"cluster\" { kind = \"kms-v2\", endpoint = \"unix://\(scratch.file("socket"))\" }"
+        try bench.declare("cluster", declaration)
+        _ = try await sandbox.keyturn("rewrap", "main", "--to", "cluster", "--yes").expecting()
+        let daemon = try await bench.serve("--keys-looked-at-every", "1")
+        let roles =
+            "role \"viewer\" { users = { \"\(NSUserName())\" } }\nrole \"server_admin\" { users = { \"nobody-else\" } }"
+        try bench.declare("cluster", declaration + "\n" + roles)
+        let load = try await sandbox.keyturn("call", "configuration.load", "--yes").expecting()
+        #expect(load.standardOutput.contains("may call rotations.rewrap"))
+        _ = try await sandbox.keyturn("call", "rotations.rewrap", "main", "--yes").expecting(3)
+        try "key-2\n".write(toFile: scratch.file("key"), atomically: true, encoding: .utf8)
+        let follows = await Sample.eventually(within: .seconds(90)) { (try? bench.wraps()) == ["cluster key-2"] }
+        #expect(follows, "\(daemon.errorSoFar)")
+        #expect(await Sample.eventually(within: .seconds(90)) { bench.isIdle })
+        try await bench.end(daemon)
+
+        // Nobody has taken up this one, and nothing is granted by it.
+        try bench.declare("cluster", declaration + "\nprovider \"more\" { kind = \"local\", file = \"x\" }\n" + roles)
+        let other = try await bench.serve("--keys-looked-at-every", "1")
+        try "key-3\n".write(toFile: scratch.file("key"), atomically: true, encoding: .utf8)
+        let isSaid = try await Sample.eventually(within: .seconds(90)) {
+            try await sandbox.keyturn("status").standardOutput.contains("has turned its key, and it is not rewrapped")
+        }
+        #expect(isSaid, "\(other.errorSoFar)")
+        #expect(try bench.wraps() == ["cluster key-2"])
+        try await bench.end(other)
         plugin.kill()
     }
 

@@ -91,7 +91,7 @@ package struct PluginFile: Hashable, Sendable {
     }
 
     /// What a system call's failure means: a shortage passes, anything else stays until someone changes it.
-    static func failure(_ path: String, _ number: Int32, _ hint: String? = nil) -> ProviderError {
+    package static func failure(_ path: String, _ number: Int32, _ hint: String? = nil) -> ProviderError {
         guard SystemText.isPassing(number) else { return refuse(path, SystemText.text(number), hint) }
         return ProviderError(
             .providerUnavailable, "cannot use the plugin \(quoted(path)) now: \(SystemText.text(number))",
