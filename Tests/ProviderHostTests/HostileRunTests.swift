@@ -1,4 +1,5 @@
 internal import Foundation
+internal import ProviderHost
 internal import Testing
 internal import ToolTesting
 
@@ -54,7 +55,7 @@ struct HostileRunTests {
         sandbox.variables["HOSTILE"] = way
         let output = try await sandbox.keyturn("rewrap", "main", "--to", "bad", "--yes")
         #expect(output.exitCode != 0 && output.signal == nil, "\(output)")
-        print("\(way): exit \(output.exitCode), \(output.standardError.suffix(300))")
+        print("\(way): \(output)")
         #expect(try bench.wraps().contains { $0.hasPrefix("local ") })
         try await bench.readsBack()
         sandbox.variables["HOSTILE"] = "none"

@@ -34,7 +34,9 @@ extension API {
     /// What hooks and schedules of a configuration may call once they are granted: the changing entries that its text names, and
     /// those that the actions of its schedules come to.
     package func grantable(by configuration: Configuration) -> [String] {
-        let wanted = configuration.mentions.union(configuration.schedules.flatMap(\.impliedCalls))
+        // Where a provider may turn its key by itself, the daemon rewraps what lies under the old one.
+        let followed = configuration.providers.contains { $0.kind != "local" } ? ["rotations.rewrap"] : []
+        let wanted = configuration.mentions.union(configuration.schedules.flatMap(\.impliedCalls) + followed)
         return entries.filter { $0.isMutating && wanted.contains($0.name) && !Self.isForPeople($0.name) }.map(\.name)
     }
 

@@ -21,7 +21,8 @@ extension API {
                 guard let status else {
                     throw ControlError(.callerInterrupted, "status was interrupted", hint: "Nothing was changed.")
                 }
-                return try status.answer().adding(problems: try await ScheduleBoard(call).problems)
+                return try status.answer().adding(
+                    problems: try await ScheduleBoard(call).problems + call.service.turnedKeyProblems)
             },
             Entry(
                 "recover", "Accept a database that was set back: restored, failed over, or put in place",

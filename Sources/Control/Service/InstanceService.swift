@@ -38,6 +38,8 @@ package actor InstanceService: ControlService {
     /// The replacement that was asked for last; the next one waits for it.
     private var replacing: Task<Void, Never>?
     private var isStopped = false
+    /// What there is to say of keys that their providers have turned.
+    var turnedKeyProblems: [String] = []
 
     /// Makes a service; opens nothing yet.
     package init(

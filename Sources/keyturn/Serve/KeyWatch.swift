@@ -26,19 +26,26 @@ struct KeyWatch: Service {
 
     func run() async throws {
         try? await cancelWhenGracefulShutdown {
-            var resting: [Name: Int] = [:]
+            var resting: [Name: (looks: Int, reason: String)] = [:]
             while true {
                 try await Task.sleep(for: pause)
-                resting = resting.mapValues { $0 - 1 }.filter { $0.value > 0 }
-                for keyring in await turned() where resting[keyring] == nil {
-                    if await !rewrap(keyring) { resting[keyring] = Self.restAfterRefusal }
+                guard let turned = await turned() else { continue }
+                resting = resting.filter { turned.contains($0.key) }
+                for keyring in turned {
+                    resting[keyring]?.looks -= 1
+                    guard resting[keyring].map({ $0.looks <= 0 }) ?? true else { continue }
+                    resting[keyring] = await rewrap(keyring).map { (Self.restAfterRefusal, $0) }
                 }
+                await service.note(
+                    turnedKeyProblems: resting.sorted { $0.key < $1.key }.map { keyring, rest in
+                        "the provider of keyring \"\(keyring)\" has turned its key, and it is not rewrapped: \(rest.reason)"
+                    })
             }
         }
     }
 
-    /// The keyrings whose keys lie under a key that their endpoint has left.
-    private func turned() async -> [Name] {
+    /// The keyrings whose keys lie under a key that their endpoint has left; nil where that cannot be told now.
+    private func turned() async -> [Name]? {
         do {
             let instance = try await service.instance()
             let saved = try await instance.context.control.read { try $0.byokProviders() }.filter { $0.savedAt != nil }
@@ -48,8 +55,8 @@ struct KeyWatch: Service {
             var keys: [Name: String] = [:]
             for name in endpoints.sorted() { keys[name] = await present(name) }
             let present = keys
-            return try await instance.context.control.read { session -> [Name] in
-                guard try session.openRun() == nil else { return [] }
+            return try await instance.context.control.read { session -> [Name]? in
+                guard try session.openRun() == nil else { return nil }
                 return try instance.configuration.keyrings.filter { keyring in
                     guard let key = present[keyring.provider] else { return false }
                     let wraps = try session.keyring(keyring.name).keyring.versions
@@ -59,7 +66,7 @@ struct KeyWatch: Service {
             }
         } catch {
             logger.debug("keys outside not looked at", metadata: ["reason": "\(Self.reason(of: error))"])
-            return []
+            return nil
         }
     }
 
@@ -74,22 +81,16 @@ struct KeyWatch: Service {
         }
     }
 
-    /// Starts the rewrap as the daemon's own user, whose role decides; the run belongs to the daemon.
-    private func rewrap(_ keyring: Name) async -> Bool {
+    /// Starts the rewrap; gives back why it could not be started.
+    private func rewrap(_ keyring: Name) async -> String? {
         logger.notice("key turned by its provider; rewrapping", metadata: ["keyring": "\(keyring)"])
         do {
-            let hello = SessionHello(way: .schedule, isInteractive: false)
-            let channel = try await service.openSession(for: Peer.own(by: .schedule), hello: hello)
-            let call = Call(
-                "rotations.rewrap", named: ["keyring": .string(keyring.description), "wait": .string("none")],
-                confirmation: .given)
-            _ = try await channel.perform(.call(call), for: SilentClient())
-            await channel.close()
-            return true
+            try await service.followTurnedKey(of: keyring, orAs: Peer.own(by: .schedule))
+            return nil
         } catch {
-            logger.error(
-                "rewrap not started", metadata: ["keyring": "\(keyring)", "reason": "\(Self.reason(of: error))"])
-            return false
+            let reason = Self.reason(of: error)
+            logger.error("rewrap not started", metadata: ["keyring": "\(keyring)", "reason": "\(reason)"])
+            return reason
         }
     }
 
