@@ -1,14 +1,16 @@
 #define _GNU_SOURCE
 #include "CProcess.h"
+#include "guard.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -47,73 +49,39 @@ static void close_pipes(const struct pipes *pipes)
     close_pair(pipes->report);
 }
 
-static int limit(int resource, uint64_t most)
+/// Says why the guard was not started, and ends the child.
+static void give_up(int descriptor)
 {
-    struct rlimit current;
-    if (getrlimit(resource, &current) != 0)
-        return -1;
-    if (current.rlim_max != RLIM_INFINITY && current.rlim_max < most)
-        most = current.rlim_max;
-    const struct rlimit wanted = {most, most};
-    return setrlimit(resource, &wanted);
-}
-
-/// Says why the program was not started, and ends the child.
-static void give_up(int report)
-{
-    const int error = errno;
-    if (write(report, &error, sizeof error) < 0)
+    const struct report said = {errno, 0};
+    if (write(descriptor, &said, sizeof said) < 0)
         _exit(126);
     _exit(126);
 }
 
-/// Puts the child's signals back to what a program expects: nothing ignored, nothing blocked.
-static void reset_signals(void)
-{
-    struct sigaction standard = {0};
-    standard.sa_handler = SIG_DFL;
-    for (int number = 1; number < NSIG; number++)
-        sigaction(number, &standard, NULL);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-/// Moves the descriptors that the program gets to 0, 1 and 2, those that it needs until it runs to 3 and 4, and closes
-/// all others. Every one of them is above 4 before.
+/// Moves the descriptors that the guard gets to 0 to 4, and closes all others. Every one of them is above 4 before.
 static int arrange_descriptors(const struct pipes *pipes, int executable)
 {
     if (dup2(pipes->input[0], 0) < 0 || dup2(pipes->output[1], 1) < 0 || dup2(pipes->errors[1], 2) < 0)
         return -1;
-    if (dup3(pipes->report[1], 3, O_CLOEXEC) < 0)
+    if (dup2(pipes->report[1], REPORT) < 0)
         return -1;
-    if (executable >= 0 && dup3(executable, 4, O_CLOEXEC) < 0)
+    if (executable >= 0 && dup2(executable, EXECUTABLE) < 0)
         return -1;
-    return close_range(executable >= 0 ? 5 : 4, ~0U, 0);
+    return close_range(executable >= 0 ? EXECUTABLE + 1 : EXECUTABLE, ~0U, 0);
 }
 
-/// Becomes the program; only calls that are safe between fork and exec.
-static void become(const kt_program *program, const struct pipes *pipes, pid_t host)
+/// Becomes the guard; only calls that are safe between fork and exec.
+static void become_guard(char **arguments, char *const *environment, const struct pipes *pipes, int executable)
 {
-    if (arrange_descriptors(pipes, program->executable) != 0)
+    if (arrange_descriptors(pipes, executable) != 0)
         give_up(pipes->report[1]);
-    // The thread that forked lives as long as the host.
-    if (setpgid(0, 0) != 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-        give_up(3);
-    if (getppid() != host)
-        _exit(126);
-    if (limit(RLIMIT_CORE, 0) != 0 || limit(RLIMIT_AS, program->address_space) != 0 ||
-        limit(RLIMIT_FSIZE, program->file_size) != 0 || limit(RLIMIT_NOFILE, program->descriptors) != 0)
-        give_up(3);
-    if (program->directory != NULL && chdir(program->directory) != 0)
-        give_up(3);
-    reset_signals();
-    umask(077);
-    if (program->executable >= 0)
-        fexecve(4, program->arguments, program->environment);
-    else
-        execve(program->path, program->arguments, program->environment);
-    give_up(3);
+    // The guard waits for its signals. The thread that forked lives as long as the host.
+    sigset_t all;
+    sigfillset(&all);
+    if (sigprocmask(SIG_SETMASK, &all, NULL) != 0 || setpgid(0, 0) != 0)
+        give_up(REPORT);
+    execve("/proc/self/exe", arguments, environment);
+    give_up(REPORT);
 }
 
 /// Opens a pipe whose ends are above the descriptors that a child arranges.
@@ -136,14 +104,20 @@ static int open_pipe(int pair[2])
 }
 
 /// Waits until the program runs; returns 0, or the error that kept it from running.
-static int wait_for_exec(int report)
+static int wait_for_exec(int descriptor, pid_t *program)
 {
-    int error = 0;
-    ssize_t count;
-    do
-        count = read(report, &error, sizeof error);
-    while (count < 0 && errno == EINTR);
-    return count == (ssize_t)sizeof error ? error : 0;
+    struct report said;
+    *program = 0;
+    for (;;) {
+        const ssize_t count = read(descriptor, &said, sizeof said);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count != (ssize_t)sizeof said)
+            return *program != 0 ? 0 : EIO;
+        if (said.error != 0)
+            return said.error;
+        *program = said.program;
+    }
 }
 
 /// Takes the host's ends out of the pipes, so that they are not closed with them.
@@ -155,35 +129,55 @@ static void keep_host_ends(struct pipes *pipes, kt_child *child)
     pipes->input[1] = pipes->output[0] = pipes->errors[0] = -1;
 }
 
-static int start(const kt_program *program, kt_child *child, struct pipes *pipes, int executable)
+static int start(char **arguments, const kt_program *program, kt_child *child, struct pipes *pipes, int executable)
 {
     if (open_pipe(pipes->input) != 0 || open_pipe(pipes->output) != 0 || open_pipe(pipes->errors) != 0 ||
         open_pipe(pipes->report) != 0)
         return -1;
-    kt_program moved = *program;
-    moved.executable = executable;
-    const pid_t host = getpid();
-    const pid_t pid = _Fork();
-    if (pid < 0)
+    const pid_t guard = _Fork();
+    if (guard < 0)
         return -1;
-    if (pid == 0)
-        become(&moved, pipes, host);
+    if (guard == 0)
+        become_guard(arguments, program->environment, pipes, executable);
     close(pipes->report[1]);
     pipes->report[1] = -1;
-    const int error = wait_for_exec(pipes->report[0]);
-    const int pidfd = error == 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+    const int error = wait_for_exec(pipes->report[0], &child->pid);
+    const int pidfd = error == 0 ? (int)syscall(SYS_pidfd_open, guard, 0) : -1;
     if (pidfd < 0) {
         const int reason = error != 0 ? error : errno;
-        kill(pid, SIGKILL);
-        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        kill(guard, SIGKILL);
+        while (waitpid(guard, NULL, 0) < 0 && errno == EINTR)
             continue;
         errno = reason;
         return -1;
     }
-    child->pid = pid;
+    child->guard = guard;
     child->pidfd = pidfd;
     keep_host_ends(pipes, child);
     return 0;
+}
+
+/// The arguments of the guard, of which each number has its place in `numbers`; to be freed. NULL with errno set.
+static char **guard_arguments(const kt_program *program, char numbers[4][24])
+{
+    size_t count = 0;
+    while (program->arguments[count] != NULL)
+        count++;
+    char **const arguments = calloc(GUARD_ARGUMENTS + count + 1, sizeof *arguments);
+    if (arguments == NULL)
+        return NULL;
+    snprintf(numbers[0], sizeof numbers[0], "%d", (int)getpid());
+    snprintf(numbers[1], sizeof numbers[1], "%" PRIu64, program->address_space);
+    snprintf(numbers[2], sizeof numbers[2], "%" PRIu64, program->file_size);
+    snprintf(numbers[3], sizeof numbers[3], "%" PRIu64, program->descriptors);
+    char *const own[GUARD_ARGUMENTS] = {GUARD_NAME,  numbers[0], (char *)program->directory,
+                                        numbers[1],  numbers[2], numbers[3],
+                                        program->executable >= 0 ? "" : (char *)program->path};
+    for (size_t place = 0; place < GUARD_ARGUMENTS; place++)
+        arguments[place] = own[place];
+    for (size_t place = 0; place < count; place++)
+        arguments[GUARD_ARGUMENTS + place] = program->arguments[place];
+    return arguments;
 }
 
 static int spawn(const kt_program *program, kt_child *child)
@@ -195,8 +189,11 @@ static int spawn(const kt_program *program, kt_child *child)
         if (executable < 0)
             return -1;
     }
-    const int result = start(program, child, &pipes, executable);
+    char numbers[4][24];
+    char **const arguments = guard_arguments(program, numbers);
+    const int result = arguments != NULL ? start(arguments, program, child, &pipes, executable) : -1;
     const int error = errno;
+    free(arguments);
     close_pipes(&pipes);
     if (executable >= 0)
         close(executable);

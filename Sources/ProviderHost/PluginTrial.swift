@@ -82,7 +82,7 @@ package struct PluginTrial: Sendable {
             guard let pid = await supervisor.pid else { throw Finding("it runs no more") }
             let start = ContinuousClock.now
             try await body(supervisor)
-            while await supervisor.pid != nil, start.duration(to: .now) < .seconds(4) {
+            while await supervisor.pid != nil || kill(pid, 0) == 0, start.duration(to: .now) < .seconds(4) {
                 try await Task.sleep(for: .milliseconds(20))
             }
             let time = start.duration(to: .now)

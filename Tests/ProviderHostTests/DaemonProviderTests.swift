@@ -42,7 +42,7 @@ struct DaemonProviderTests {
         #expect(again.process.integer == Int(plugin))
         #expect(try await keyturn("provider", "list").contains("none.key"))
 
-        let children = EnduranceTests.children(of: daemon.pid)
+        let children = Processes.descendants(of: daemon.pid)
         #expect(children.contains(plugin))
         daemon.signal(SIGKILL)
         _ = try await daemon.wait()

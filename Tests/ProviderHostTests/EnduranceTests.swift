@@ -33,7 +33,7 @@ struct EnduranceTests {
         await supervisor.stop()
     }
 
-    @Test(arguments: ["ignores-end", "ignores-sigterm", "floods-stderr"])
+    @Test(arguments: ["ignores-end", "ignores-sigterm", "floods-stderr", "grandchild", "runaway"])
     func noPluginOutlivesAHostThatIsKilled(way: String) async throws {
         let scratch = try HostScratch()
         let process = Process()
@@ -46,14 +46,16 @@ struct EnduranceTests {
         process.standardOutput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
         try process.run()
+        // The guard, the plugin, and what it has started; the trial starts one after the other.
+        let wanted = ["grandchild", "runaway"].contains(way) ? 3 : 2
         var children: [pid_t] = []
         _ = await Sample.eventually(within: .seconds(60)) {
-            children = Self.children(of: process.processIdentifier)
-            return !children.isEmpty
+            children = Processes.descendants(of: process.processIdentifier)
+            return children.count >= wanted
         }
-        #expect(!children.isEmpty)
+        #expect(children.count >= wanted)
         try await Task.sleep(for: .milliseconds(1500))
-        children += Self.children(of: process.processIdentifier)
+        children += Processes.descendants(of: process.processIdentifier)
         kill(process.processIdentifier, SIGKILL)
         let start = ContinuousClock.now
         process.waitUntilExit()
@@ -76,15 +78,6 @@ struct EnduranceTests {
         }
     }
 
-    static func children(of parent: pid_t) -> [pid_t] {
-        let processes = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
-        return processes.compactMap { pid_t($0) }.filter { pid in
-            let status = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)
-            let fields = status?.split(separator: ")").last?.split(separator: " ")
-            return fields?.dropFirst().first.map(String.init) == "\(parent)"
-        }
-    }
-
     /// What a process holds.
     private struct Usage: CustomStringConvertible {
         let descriptors: Int
@@ -98,5 +91,28 @@ struct EnduranceTests {
         }
 
         var description: String { "\(descriptors) descriptors and \(kilobytes) KiB" }
+    }
+}
+
+/// Who descends from whom, as `/proc` says it.
+enum Processes {
+    /// The parent of a process; nil where there is no such process.
+    static func parent(of process: pid_t) -> pid_t? {
+        let status = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8)
+        let fields = status?.split(separator: ")").last?.split(separator: " ")
+        return fields?.dropFirst().first.flatMap { pid_t($0) }
+    }
+
+    /// All that a process has started, and what that has.
+    static func descendants(of ancestor: pid_t) -> [pid_t] {
+        let processes = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
+        let parents = processes.compactMap { pid_t($0) }.reduce(into: [:]) { $0[$1] = parent(of: $1) }
+        var found: [pid_t] = []
+        var next = [ancestor]
+        while !next.isEmpty {
+            next = parents.filter { next.contains($0.value) }.map(\.key)
+            found += next
+        }
+        return found
     }
 }

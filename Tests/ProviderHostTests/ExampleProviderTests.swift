@@ -91,7 +91,7 @@ struct ExampleProviderTests {
         #expect(names == ["LANG", "PATH", "KEYTURN_PROVIDER_PROTOCOLS", "KEYTURN_PROVIDER_SOCKET"])
         let descriptors = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd").count
         #expect(descriptors < 30)
-        #expect(getpgid(pid) == pid)
+        #expect(getpgid(pid) != getpgid(0) && getpgid(pid) > 0)
         await supervisor.stop()
     }
 }

@@ -26,7 +26,7 @@ typedef struct kt_program {
     char *const *arguments;
     /// Its whole environment, with NULL at the end.
     char *const *environment;
-    /// The directory that it starts in.
+    /// The directory that it starts in; not NULL.
     const char *directory;
     /// Its most bytes of address space, of one file that it writes, and its most descriptors.
     uint64_t address_space, file_size, descriptors;
@@ -35,7 +35,10 @@ typedef struct kt_program {
 /// A child process with the host's ends of its pipes.
 typedef struct kt_child {
     pid_t pid;
-    /// Becomes readable when the child has ended.
+    /// The child of this process that stands guard over it: the leader of their group. It ends as the program did, once
+    /// everything is gone that the program has started; SIGHUP has it end all that at once.
+    pid_t guard;
+    /// Becomes readable when the guard has ended.
     int pidfd;
     /// The child's standard input, output and error.
     int input, output, errors;
@@ -43,7 +46,8 @@ typedef struct kt_child {
 
 /// Starts a program in a process group of its own, with nothing of this process but the three pipes.
 ///
-/// All children are forked by one thread that lives as long as the process, so that the kernel can kill them with it.
+/// The program and everything that it starts end with this process, however that ends. All guards are forked by one thread
+/// that lives as long as the process, so that the kernel can tell them. They are this process's executable, started anew.
 /// Returns 0, or -1 with errno set; a program that could not be executed counts as not started.
 int kt_spawn(const kt_program *program, kt_child *child);
 

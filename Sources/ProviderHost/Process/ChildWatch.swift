@@ -6,7 +6,8 @@ internal import PluginKit
 internal import PluginWire
 internal import Synchronization
 
-/// Watches a child: reads its output, drains its errors, notices its end and reaps it, then kills what is left of its group.
+/// Watches a child: reads its output, drains its errors, notices its end and reaps its guard, which has ended whatever the
+/// child had started.
 final class ChildWatch: Sendable {
     let pid: pid_t
 
@@ -16,6 +17,8 @@ final class ChildWatch: Sendable {
 
     /// How many milliseconds the thread of a watch that nobody holds any more may go on.
     private static let pollTime: Int32 = 500
+    /// How long a guard may take to end what it guards.
+    private static let guardTime = Duration.seconds(5)
 
     private struct State {
         var output = Data()
@@ -53,18 +56,22 @@ final class ChildWatch: Sendable {
     }
 
     /// Sends a signal to its whole group, while its leader is not reaped.
-    func signal(_ number: Int32) {
-        state.withLock { state in
-            guard state.ending == nil else { return }
-            _ = Foundation.kill(-pid, number)
-        }
+    func signal(_ number: Int32) { send(number, to: -child.guard) }
+
+    /// Has its guard kill it with everything that it started, and waits until all is gone.
+    func kill() async {
+        send(SIGHUP, to: child.guard)
+        closeInput()
+        if await hasEnded(within: Self.guardTime) { return }
+        signal(SIGKILL)
+        await waitUntilEnded()
     }
 
-    /// Kills its group and waits until it is gone.
-    func kill() async {
-        signal(SIGKILL)
-        closeInput()
-        await waitUntilEnded()
+    private func send(_ number: Int32, to process: pid_t) {
+        state.withLock { state in
+            guard state.ending == nil else { return }
+            _ = Foundation.kill(process, number)
+        }
     }
 
     func waitUntilEnded() async {
@@ -186,13 +193,15 @@ extension ChildWatch {
     /// Notices the end: what is left of the group is killed before the leader's number can be given to another process.
     private func reap() -> Bool {
         var status: siginfo_t = siginfo_t()
-        guard waitid(P_PID, id_t(pid), &status, WEXITED | WNOHANG | WNOWAIT) == 0, status.si_signo == SIGCHLD else {
+        guard waitid(P_PID, id_t(child.guard), &status, WEXITED | WNOHANG | WNOWAIT) == 0, status.si_signo == SIGCHLD
+        else {
             return false
         }
         state.withLock { state in
-            _ = Foundation.kill(-pid, SIGKILL)
+            // Nothing is left where the guard was not killed itself.
+            _ = Foundation.kill(-child.guard, SIGKILL)
             var code: Int32 = 0
-            while waitpid(pid, &code, 0) < 0, errno == EINTR { continue }
+            while waitpid(child.guard, &code, 0) < 0, errno == EINTR { continue }
             let signal = code & 0x7F
             state.ending = signal == 0 ? .exited((code >> 8) & 0xFF) : .killed(signal: signal)
         }
