@@ -64,6 +64,20 @@ struct TokenTests {
     }
 
     @Test
+    func itPassesTheTrialForAuthors() async throws {
+        let sandbox = try Sandbox()
+        sandbox.variables["SOFTHSM2_CONF"] = scratch.file("softhsm2.conf")
+        let words = settings.sorted { $0.key < $1.key }.flatMap { ["--setting", "\($0.key)=\($0.value)"] }
+        let arguments =
+            [
+                "plugin", "test", try scratch.built("keyturn-pkcs11"), "--environment", "SOFTHSM2_CONF", "--deadline",
+                "60s",
+            ]
+            + words + ["-o", "json"]
+        try await TrialTests.passes(try await sandbox.start(arguments: arguments).wait(), atLeast: 20)
+    }
+
+    @Test
     func aNewKeyWrapsAndTheOldOneUnwraps() async throws {
         let supervisor = try supervisor()
         let provider = try provider(supervisor, settings)
