@@ -152,6 +152,7 @@ package final class ProviderRegistry: Sendable {
     /// - Parameters:
     ///   - declarations: What `keyturn.lua` declares.
     ///   - directory: The directory of `keyturn.lua`, which paths are relative to.
+    /// - Returns: The directories.
     package static func directories(of declarations: [ProviderDeclaration], relativeTo directory: String) -> [String] {
         let surroundings = Surroundings(directory: directory)
         return declarations.filter { $0.kind == "plugin" }.compactMap { $0.settings["path"] }.map {

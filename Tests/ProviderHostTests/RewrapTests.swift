@@ -168,7 +168,7 @@ struct RewrapTests {
         try bench.declare("cluster", declaration + "\n" + roles)
         let load = try await sandbox.keyturn("call", "configuration.load", "--yes").expecting()
         #expect(load.standardOutput.contains("may call rotations.rewrap"))
-        _ = try await sandbox.keyturn("call", "rotations.rewrap", "main", "--yes").expecting(3)
+        _ = try await sandbox.keyturn("call", "rotations.rewrap", "main", "--yes").expecting(2)
         try "key-2\n".write(toFile: scratch.file("key"), atomically: true, encoding: .utf8)
         let follows = await Sample.eventually(within: .seconds(90)) { (try? bench.wraps()) == ["cluster key-2"] }
         #expect(follows, "\(daemon.errorSoFar)")

@@ -125,6 +125,7 @@ struct TokenTests {
     @Test(.enabled(if: FileManager.default.fileExists(atPath: spy), "no opensc-pkcs11"))
     func aWrongPINIsTriedOnceHoweverManyAskAtOnce() async throws {
         try "9999\n".write(toFile: scratch.file("pin"), atomically: true, encoding: .utf8)
+        try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: scratch.file("pin"))
         let spying = ["PKCS11SPY": Self.module, "PKCS11SPY_OUTPUT": scratch.file("calls")]
         let supervisor = try supervisor(environment.merging(spying) { $1 })
         let provider = try provider(supervisor, settings.merging(["module": Self.spy, "sessions": "16"]) { $1 })

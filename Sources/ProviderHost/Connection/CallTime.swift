@@ -18,6 +18,7 @@ struct CallTime: Sendable {
     /// What is left of it.
     ///
     /// - Parameter subject: Who was asked for what: `provider "hsm" cannot wrap`.
+    /// - Returns: The time, more than none.
     /// - Throws: `ProviderError` with `providerUnavailable` where nothing is.
     func left(_ subject: String) throws(ProviderError) -> Duration {
         let left = end - .now

@@ -10,6 +10,8 @@ protocol ConnectionSource: Sendable {
     /// - Parameters:
     ///   - subject: Who is asked for what, for messages.
     ///   - time: What the call has.
+    /// - Returns: The connection.
+    /// - Throws: `ProviderError`.
     func connection(_ subject: String, _ time: CallTime) async throws(ProviderError) -> ProviderConnection
 }
 

@@ -141,7 +141,7 @@ extension API {
 
     private static func proposeRegistering(_ call: Invocation) async throws -> Proposal {
         let (name, path) = (try call.arguments.required("name"), try call.arguments.required("path"))
-        let sha256 = try PluginFile(path: path).load(expecting: try call.arguments.text("sha256")?.lowercased()).sha256
+        let sha256 = try PluginFile(path: path).load(expecting: call.arguments.text("sha256")?.lowercased()).sha256
         var proposal = Proposal(
             "This lets \(quoted(path)) be executed as plugin \"\(name)\"; its SHA-256 is \(sha256)", byTyping: name,
             facts: [sha256] + call.arguments.texts("environment"))
