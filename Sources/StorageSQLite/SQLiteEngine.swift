@@ -17,8 +17,10 @@ package final class SQLiteEngine: StorageEngine {
     /// Windows of four, so that small tables too are read, decided and written at the same time.
     package let tuning = BatchTuning(windowRows: 4_000, batchesPerWindow: 4, isStrided: false)
 
-    /// Free pages are overwritten (`secure_delete`), a log that was not yet reset and copies of the file are not.
+    /// A column takes values of any type.
     package let bindsTypes = false
+
+    /// Free pages are overwritten (`secure_delete`), a log that was not yet reset and copies of the file are not.
     package let placesOfOldBytes = [
         "the write-ahead log or rollback journal until it is reset", "backups and other copies of the file",
     ]
