@@ -104,8 +104,23 @@ static pid_t parent_of(const char *process)
     return end != NULL && sscanf(end + 1, " %*c %d", &parent) == 1 ? parent : 0;
 }
 
+/// Kills the children that the kernel lists; whatever else may look at this process does not matter for that.
+static bool kill_listed_children(void)
+{
+    FILE *const list = fopen("/proc/thread-self/children", "re");
+    if (list == NULL)
+        return false;
+    for (int child; fscanf(list, "%d", &child) == 1;)
+        kill(child, SIGKILL);
+    fclose(list);
+    return true;
+}
+
+/// Kills all children that can be found.
 static void kill_children(void)
 {
+    if (kill_listed_children())
+        return;
     DIR *const processes = opendir("/proc");
     if (processes == NULL)
         return;
@@ -117,8 +132,11 @@ static void kill_children(void)
 }
 
 /// Ends whatever is left; what loses its parent by that comes next.
-static void end_all(pid_t program, int *status)
+static void end_all(pid_t program, bool is_over, int *status)
 {
+    // The program is known by its number, whether or not it is seen in /proc.
+    if (!is_over)
+        kill(program, SIGKILL);
     for (;;) {
         kill_children();
         int one = 0;
@@ -138,7 +156,8 @@ static int watch(pid_t program)
     sigaddset(&awaited, SIGCHLD);
     sigaddset(&awaited, SIGHUP);
     int status = 0;
-    for (bool is_over = false; !is_over;) {
+    bool is_over = false;
+    while (!is_over) {
         const int number = sigwaitinfo(&awaited, NULL);
         if (number == SIGHUP)
             break;
@@ -150,7 +169,7 @@ static int watch(pid_t program)
             is_over = true;
         }
     }
-    end_all(program, &status);
+    end_all(program, is_over, &status);
     return status;
 }
 

@@ -115,9 +115,10 @@ package struct PluginProvider: KeyProvider {
     private func ask<Answer: Sendable>(
         _ what: String, _ call: ProviderCall, _ body: (Client, CallOptions) async throws -> Answer
     ) async throws(ProviderError) -> Answer {
-        let time = CallTime(call)
-        let connection = try await source.connection(subject(what), time)
+        // A process that is started anew takes its own time, which its handshake limits.
+        let connection = try await source.connection()
         defer { connection.finish() }
+        let time = CallTime(call)
         let left = try time.left(subject(what))
         do {
             return try await body(Client(wrapping: connection.client), ProviderConnection.options(within: left))

@@ -211,7 +211,7 @@ package struct ProviderDeclaration: Hashable, Sendable {
 
     /// SHA-256 over everything that is declared of it but its name, in hexadecimal.
     package var fingerprint: String {
-        let facts = [kind] + settings.sorted { $0.key < $1.key }.flatMap { [$0.key, $0.value] }
+        let facts = ["", kind] + settings.sorted { $0.key < $1.key }.flatMap { [$0.key, $0.value] }
         return ContentHash.sha256(facts.map { "\($0.utf8.count):\($0)" }.joined().utf8)
     }
 }

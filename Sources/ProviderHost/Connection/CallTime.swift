@@ -1,8 +1,7 @@
 internal import KeyModel
 internal import PluginKit
-internal import Synchronization
 
-/// The time that a call has, over everything that it takes: the start of a process, and every call over the wire.
+/// The time that a call has, over every call over the wire that it takes; the start of a process has its own.
 struct CallTime: Sendable {
     /// What the caller allowed.
     let deadline: Duration
@@ -26,43 +25,11 @@ struct CallTime: Sendable {
         return left
     }
 
-    /// Waits for work no longer than there is time; the work itself goes on.
-    ///
-    /// - Returns: What came of it; nil where that took too long.
-    func wait<Value: Sendable>(for work: @escaping @Sendable () async -> Value) async -> Value? {
-        await withCheckedContinuation { continuation in
-            let waiter = Waiter(continuation)
-            let timer = Task {
-                try? await Task.sleep(until: end, clock: .continuous)
-                waiter.resume(nil)
-            }
-            Task {
-                waiter.resume(await work())
-                timer.cancel()
-            }
-        }
-    }
-
     /// The failure of a call that did not come to its end in time.
     func isOver(_ subject: String) -> ProviderError {
         let time = Double(deadline.components.seconds) + Double(deadline.components.attoseconds) / 1e18
         return ProviderError(
             .providerUnavailable, "\(subject): it did not answer within \(time) s",
             hint: "An answer that still comes is thrown away; try again, or allow more with deadline = ….")
-    }
-
-    /// Goes on once, whoever comes first.
-    private final class Waiter<Value: Sendable>: Sendable {
-        private let continuation: Mutex<CheckedContinuation<Value?, Never>?>
-
-        init(_ continuation: CheckedContinuation<Value?, Never>) { self.continuation = Mutex(continuation) }
-
-        func resume(_ value: Value?) {
-            let waiting = continuation.withLock { continuation in
-                defer { continuation = nil }
-                return continuation
-            }
-            waiting?.resume(returning: value)
-        }
     }
 }

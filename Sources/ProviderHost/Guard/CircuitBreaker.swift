@@ -54,7 +54,7 @@ package struct CircuitBreaker: Hashable, Sendable {
         failures += 1
         if inTrial {
             isTrying = false
-            pause = min(pause * 2, Self.longestPause)
+            pause = max(Self.firstPause, min(pause * 2, Self.longestPause))
         } else {
             guard isOpen, pause == .zero else { return }
             pause = Self.firstPause

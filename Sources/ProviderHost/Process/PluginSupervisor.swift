@@ -7,12 +7,9 @@ internal import PluginWire
 protocol ConnectionSource: Sendable {
     /// A connection that was open a moment ago; the call has begun on it, and whoever makes it says when it has finished.
     ///
-    /// - Parameters:
-    ///   - subject: Who is asked for what, for messages.
-    ///   - time: What the call has.
     /// - Returns: The connection.
     /// - Throws: `ProviderError`.
-    func connection(_ subject: String, _ time: CallTime) async throws(ProviderError) -> ProviderConnection
+    func connection() async throws(ProviderError) -> ProviderConnection
 }
 
 /// How a plugin is to be run.
@@ -108,11 +105,10 @@ package actor PluginSupervisor: ConnectionSource {
         )
     }
 
-    /// A connection to the process, which is started where none runs; a start that takes longer than the call has goes on.
-    func connection(_ subject: String, _ time: CallTime) async throws(ProviderError) -> ProviderConnection {
+    /// A connection to the process, which is started where none runs; the start takes its own time.
+    func connection() async throws(ProviderError) -> ProviderConnection {
         if let present { return present }
-        guard let outcome = await time.wait(for: { await self.outcome() }) else { throw time.isOver(subject) }
-        let started = try outcome.get().connection
+        let started = try await running().connection
         if let present { return present }
         started.begin()
         return started
@@ -123,10 +119,6 @@ package actor PluginSupervisor: ConnectionSource {
         guard case .running(let running) = state, running.isAlive else { return nil }
         running.connection.begin()
         return running.connection
-    }
-
-    private func outcome() async -> Result<Running, ProviderError> {
-        do throws(ProviderError) { return .success(try await running()) } catch { return .failure(error) }
     }
 
     /// Starts it now, where none runs.

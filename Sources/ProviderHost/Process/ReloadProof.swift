@@ -54,10 +54,12 @@ struct ReloadProof {
         } catch { failure = error }
         // What neither can unwrap is lost already, and no reason to keep the old one.
         if failure.code != .providerAnswerInvalid, let old, await fails(old, key) { return }
+        // Where nothing runs, it replaces nothing: what it refuses stays refused either way.
+        if old == nil, [.providerKeyUnknown, .providerDenied].contains(failure.code) { return }
         throw ProviderError(
             failure.code,
             "the new plugin of \"\(name)\" cannot unwrap what is stored under \(quoted(key.wrapped.providerKeyID)): "
-                + failure.message, hint: "The old one goes on.")
+                + failure.message, hint: old == nil ? "Nothing was replaced." : "The old one goes on.")
     }
 
     /// What the old process makes of a stored key; nil where it makes nothing of it.
@@ -89,7 +91,7 @@ struct ReloadProof {
     private struct Fixed: ConnectionSource {
         let connection: ProviderConnection
 
-        func connection(_ subject: String, _ time: CallTime) async throws(ProviderError) -> ProviderConnection {
+        func connection() async throws(ProviderError) -> ProviderConnection {
             connection.begin()
             return connection
         }

@@ -33,9 +33,12 @@ struct EmbeddedValues {
         return found
     }
 
-    /// `kr1.` and the eight digits of a key of ours.
+    /// `kr1.`, the eight digits of a key of ours, and as much as the shortest value has.
     private func textKey(_ bytes: Bytes, _ start: Int) -> KeyID? {
-        guard bytes.count - start >= 12, bytes[start...].starts(with: "kr1.".utf8) else { return nil }
+        let body = start + 13
+        guard bytes.count >= body + Self.shortestBody, bytes[start...].starts(with: "kr1.".utf8),
+            bytes[body - 1] == UInt8(ascii: "."), bytes[body..<body + Self.shortestBody].allSatisfy(Self.isURLDigit)
+        else { return nil }
         return KeyID(hex: String(decoding: bytes[start + 4..<start + 12], as: UTF8.self)).flatMap(known)
     }
 
@@ -44,6 +47,9 @@ struct EmbeddedValues {
         guard bytes.count - start >= 72, bytes[start + 1] == 1 else { return nil }
         return KeyID(bytes[start + 4..<start + 8].reduce(0) { $0 << 8 | UInt32($1) }).flatMap(known)
     }
+
+    /// 67 bytes of an empty plaintext in base64url; a mention of a key, or a value that was cut, is none.
+    private static let shortestBody = 90
 
     private func known(_ key: KeyID) -> KeyID? {
         rings.contains { $0.record.keyring[key] != nil } ? key : nil

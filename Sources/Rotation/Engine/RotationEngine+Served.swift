@@ -1,5 +1,6 @@
 internal import ControlStore
 package import KeyModel
+internal import Logging
 package import PluginKit
 
 /// Wrapping for others: what a served KMS v2 socket hands out.
@@ -54,7 +55,18 @@ extension RotationEngine {
         guard case .success(let value)? = results.first else {
             throw RotationError(.dataNotAuthentic, "the value was changed, or not wrapped by keyring \"\(keyring)\"")
         }
+        await noteServed(value.key)
         return value.plaintext
+    }
+
+    /// Records a version that served before that was recorded; what is unwrapped does not wait for it to succeed.
+    private func noteServed(_ key: KeyID) async {
+        do {
+            guard try await !context.control.read({ try $0.servedKeys().contains(key) }) else { return }
+            try await context.control.write { [now = context.now()] in try $0.recordServed(key, at: now) }
+        } catch {
+            context.logger.warning("a served key could not be recorded", metadata: ["key": "\(key)"])
+        }
     }
 
     private func openServed(_ keyring: Name) async throws -> OpenedKeyring {

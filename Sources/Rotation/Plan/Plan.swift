@@ -13,8 +13,8 @@ package struct Plan: Hashable, Codable, Sendable {
     package let core: String
     /// The key that seals now; nil where there is none yet.
     package let activeKey: String?
-    /// The provider that wraps its keys afterwards.
-    package let provider: String
+    /// The provider that wraps its keys afterwards; nil in plans that were made before it was recorded.
+    package let provider: String?
     /// Whether a new key will be made.
     package let makesNewKey: Bool
     /// The columns.

@@ -29,8 +29,7 @@ extension Runner {
             let record = try session.keyring(run.keyring)
             return (record, try hold.refusal(of: run.keyring, under: record.provider, in: session))
         }
-        let planned = try plan(of: run).provider
-        guard planned == record.provider.description else {
+        if let planned = try plan(of: run).provider, planned != record.provider.description {
             throw RotationError(
                 .callerPlanStale,
                 "run \(run.id) was planned for provider \"\(planned)\", and keyring \"\(run.keyring)\" is declared with \"\(record.provider)\" now",
