@@ -84,6 +84,19 @@ struct RunnerTests {
         #expect(bench.actions.requests.count == 2)
     }
 
+    @Test func whatMadeWayForAnEmergencyIsBegunAnewWhereItsKeyIsStillDue() async throws {
+        let main = try Name("main")
+        let actions = ScriptedActions()
+        let bench = try await Bench(at: "2027-01-01T00:30:00Z", actions: actions)
+        actions.state.withLock { state in
+            state.facts = [main: KeyFacts(madeAt: Timestamp(milliseconds: 0))]
+            state.outcomes = [.madeWay("run 1 made way"), .needsOperator("seen")]
+        }
+        try await bench.run(bench.scheduler(try yearly()), until: "2027-01-01T01:00:00Z")
+        #expect(bench.actions.requests.count == 2)
+        #expect(try await bench.occurrences("yearly").map(\.state).contains(.cancelled))
+    }
+
     @Test func aKeyThatSomebodyElseHasJustMadeIsNotMadeAgain() async throws {
         let start = "2027-01-01T00:30:00Z"
         let main = try Name("main")

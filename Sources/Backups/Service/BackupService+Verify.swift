@@ -83,9 +83,13 @@ extension BackupService {
 
     /// Whether a failed proof says that the backup itself cannot be relied on, and not only that it could not be read now.
     private static func disproves(_ error: any Error) -> Bool {
-        switch (error as? BackupError)?.code {
-        case .dataDamaged, .dataForeign, .dataKeyringMissing, .callerNotFound: true
-        default: false
+        guard let error = error as? BackupError else { return false }
+        switch error.code {
+        // A program that gave up may have lacked room, memory or a right.
+        case .dataDamaged, .dataForeign, .callerNotFound: return error.cause == nil
+        // A provider that was not there says nothing about the backup.
+        case .dataKeyringMissing: return (error.cause as? any CodedError)?.codeName != "keyNotUnwrapped"
+        default: return false
         }
     }
 
@@ -131,13 +135,16 @@ extension BackupService {
         let lock = try DirectoryLock(taking: declaration.directory)
         defer { lock.release() }
         let draft = try manifest.record(0)
-        var result = try await proved(draft, level: level, identity: identity)
+        var result = try await proved(draft, level: level, identity: identity, mayShrink: false)
         try await list(nil, in: &result, level)
         return try await enlist(result, isPinned: false)
     }
 
-    /// Proves a backup up to a level and returns what its manifest says from now on.
-    private func proved(_ record: BackupRecord, level: BackupLevel, identity: String?) async throws -> BackupManifest {
+    /// Proves a backup up to a level and returns what its manifest says from now on; how large it may be was judged when it was
+    /// made.
+    private func proved(
+        _ record: BackupRecord, level: BackupLevel, identity: String?, mayShrink: Bool = true
+    ) async throws -> BackupManifest {
         var manifest = try BackupManifest.decode(record.manifest, of: record.location)
         manifest.verified = BackupLevel.claimed.word
         guard let source = try await control.read({ try $0.instance() }), source.id == manifest.sourceID else {
@@ -147,11 +154,11 @@ extension BackupService {
             guard let command = command() else {
                 throw BackupError(.callerRequestInvalid, "no command is declared that proves backup \(record.id)")
             }
-            try await prove(&manifest, with: command, level)
+            try await prove(&manifest, with: command, level, mayShrink: mayShrink)
             return manifest
         }
         let stored = try stored(manifest, identity: identity)
-        try await prove(&manifest, stored, engine, level)
+        try await prove(&manifest, stored, engine, level, mayShrink: mayShrink)
         return manifest
     }
 
@@ -257,7 +264,8 @@ extension BackupService {
                 .dataForeign,
                 "backup \(name) is older than it must be: it stands at epoch \(found.epoch), not \(manifest.epoch)")
         }
-        if found.unopenable > 0 {
+        // What did not open when it was made may have been repaired in the database since.
+        if found.unopenable > manifest.proof?.exceptions ?? 0 {
             let live = try await seams.opener.examine(control.engine, rootKey: nil, opensValues: true)
             let more = found.unopened(beyond: live)
             guard more == 0 else {
@@ -309,7 +317,7 @@ extension BackupService {
         return try await onThread { isCancelled in
             var facts = stat()
             guard stat(copy, &facts) == 0 else {
-                throw BackupError(.callerNotFound, "the copy of root.key \(quoted(copy)) is gone")
+                throw BackupError(.keyIdentityMissing, "the copy of root.key \(quoted(copy)) is gone")
             }
             let escrow = StoredFile(
                 path: copy, bytes: Int64(facts.st_size), sha256: manifest.rootKeySHA256 ?? "", cipher: cipher,

@@ -44,11 +44,19 @@ package struct AuditLog: Sendable {
         let pending = PendingAudit(
             at: context.now().description, uid: peer.uid, user: peer.user, pid: peer.pid, way: peer.way.rawValue,
             call: call, arguments: arguments, result: result)
+        // A hundred requests to pause say no more than the last; what else was let through is not forgotten.
+        let isSame = { @Sendable (other: PendingAudit) in other.call == call && other.arguments == arguments }
+        let held = await context.memory.entry.pending ?? []
+        guard held.count < Self.mostPending || held.contains(where: isSame) else {
+            throw ControlError(
+                .storeAuditUnavailable, "cannot note the call: the node's journal holds \(held.count) already",
+                hint: "They go into the audit log as soon as the database takes it.")
+        }
         try await context.memory.update { entry in
             var all = entry.pending ?? []
-            // The newest counts: a hundred requests to pause say no more than the last.
+            if all.count >= Self.mostPending, let first = all.firstIndex(where: isSame) { all.remove(at: first) }
             all.append(pending)
-            entry.pending = all.suffix(Self.mostPending)
+            entry.pending = all
         }
     }
 
@@ -154,7 +162,11 @@ package final class AuditOutcome: Sendable {
     }
 
     /// Ends the call as carried out, unless its effect has said so already.
-    func finish() async throws {
+    ///
+    /// Goes to its end also where the caller has gone.
+    func finish() async throws { try await Task { try await self.recordEnd() }.value }
+
+    private func recordEnd() async throws {
         // What was recorded in a transaction that did not commit after all is not in the log.
         let isKnown = try await log.context.control.read { [intent] in try $0.hasOutcome(of: intent) }
         if isKnown, let head = recorded.withLock({ $0 }) { return try await log.context.memory.remember(audit: head) }
@@ -162,7 +174,13 @@ package final class AuditOutcome: Sendable {
     }
 
     /// Ends the call as failed or refused, unless its effect was committed before.
+    ///
+    /// Goes to its end also where the caller has gone.
     func fail(_ result: AuditRecord.Result, _ why: String) async throws {
+        try await Task { try await self.recordFailure(result, why) }.value
+    }
+
+    private func recordFailure(_ result: AuditRecord.Result, _ why: String) async throws {
         let isKnown = try await log.context.control.read { [intent] in try $0.hasOutcome(of: intent) }
         guard !isKnown else { return }
         _ = try await log.append(log.outcome(of: template, result, why), checked: false)

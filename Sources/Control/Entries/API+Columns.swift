@@ -45,8 +45,9 @@ extension API {
                 example: "columns.open{column = \"data_source.password\", key = \"42\", stored = true}.value",
                 parameters: [
                     .required("column", .column, "the column"),
-                    .optional("value", .bytes, "the sealed value; default: the one that stands in the row"), row,
-                    base64,
+                    .optional(
+                        "value", .bytes, "the sealed value; default: the one that stands in the row", isSensitive: true),
+                    row, base64,
                     .optional("stored", .truth, "open the value that stands in the row"),
                 ],
                 result: "value and encoding; nothing where the row has no value",

@@ -106,6 +106,8 @@ final class ScheduledActions: OccurrenceActions {
             case .done: return .succeeded("run \(run)")
             case .doneWithExceptions: return .succeeded("run \(run), with exceptions")
             case .failed: return .failed(record.message ?? "run \(run) has failed")
+            case .cancelled where try await control.read({ try $0.hasMadeWay(run) }):
+                return .madeWay("run \(run) made way for an emergency")
             case .cancelled: return .cancelled("run \(run) was cancelled")
             case .needsOperator:
                 return .needsOperator("run \(run) needs an operator: \(record.message ?? "it has stopped")")

@@ -28,6 +28,8 @@ private actor LuaRunner: ScriptRunner {
     private let workerPath: String?
     private let relay = HostRelay()
     private var session: ScriptSession?
+    /// What looks for names to complete, which the next script waits for.
+    private var completing: Task<[String], Never>?
 
     init(folder: String?, workerPath: String?) {
         self.folder = folder
@@ -35,6 +37,7 @@ private actor LuaRunner: ScriptRunner {
     }
 
     func run(_ script: Script, api: API, host: any ScriptHost) async throws -> Answer {
+        _ = await completing?.value
         do {
             let session = try self.session ?? makeSession(api)
             self.session = session
@@ -55,7 +58,15 @@ private actor LuaRunner: ScriptRunner {
     }
 
     func names(of path: [String]) async -> [String] {
-        guard let session, await session.processID != nil else { return [] }
+        guard let session, completing == nil, await session.processID != nil else { return [] }
+        // Whoever asks may stop waiting; the worker is left to end by itself.
+        let task = Task { await Self.names(of: path, in: session) }
+        completing = task
+        defer { completing = nil }
+        return await task.value
+    }
+
+    private static func names(of path: [String], in session: ScriptSession) async -> [String] {
         // The pairs as they lie there: no metamethod is called.
         let steps = path.map { "t = type(t) == 'table' and rawget(t, '\($0)') or nil" }.joined(separator: "\n")
         let text = """
@@ -67,7 +78,7 @@ private actor LuaRunner: ScriptRunner {
             end
             return names
             """
-        let limits = ScriptLimits(processorTime: .milliseconds(20), time: .milliseconds(40), calls: 1)
+        let limits = ScriptLimits(processorTime: .milliseconds(20), time: .seconds(5), calls: 1)
         let result = try? await session.run(text: text, name: "completion", isInteractive: false, limits: limits)
         guard case .array(let names)? = result?.values.first else { return [] }
         return names.compactMap { if case .string(let name) = $0 { name } else { nil } }.sorted()

@@ -148,9 +148,7 @@ struct Dispatch: Sendable {
             let coded = ControlError(wrapping: error)
             let result = Self.result(of: coded, hasBegun: hasBegun, outcome)
             do {
-                // Also where the call was cancelled: what became of it is known then, and must be said.
-                let why = secrets.masked("\(coded.codeName): \(coded.message)")
-                try await Task { try await outcome.fail(result, why) }.value
+                try await outcome.fail(result, secrets.masked("\(coded.codeName): \(coded.message)"))
             } catch {
                 service.logger.error(
                     "outcome not recorded", metadata: ["call": "\(entry.name)", "intent": "\(outcome.intent)"])

@@ -68,17 +68,22 @@ extension ControlSession {
     /// - Throws: ``StorageError``.
     package func pruneOccurrences(of schedule: Name, keeping kept: Int = 1000, slack: Int = 100) throws {
         let latest: SQL =
-            "SELECT nominal FROM \(control: "occurrences") WHERE schedule = \(schedule.description) ORDER BY nominal DESC"
+            """
+            SELECT claimed_at FROM \(control: "occurrences") WHERE schedule = \(schedule.description)
+            ORDER BY claimed_at DESC, nominal DESC
+            """
         guard try !storage.query(latest + " LIMIT 1 OFFSET \(kept + slack)").isEmpty,
             let oldest = try storage.query(latest + " LIMIT 1 OFFSET \(kept)").first?.timestamp(0)
         else { return }
-        let old: SQL = "schedule = \(schedule.description) AND nominal <= \(oldest)"
         try storage.execute(
-            "DELETE FROM \(control: "occurrences") WHERE " + old + " AND finished_at IS NOT NULL"
+            """
+            DELETE FROM \(control: "occurrences") WHERE schedule = \(schedule.description)
+                AND claimed_at <= \(oldest) AND finished_at IS NOT NULL
+            """
         )
         try storage.execute(
             """
-            DELETE FROM \(control: "occurrence_steps") WHERE \(old) AND NOT EXISTS (
+            DELETE FROM \(control: "occurrence_steps") WHERE schedule = \(schedule.description) AND NOT EXISTS (
                 SELECT 1 FROM \(control: "occurrences") o
                 WHERE o.schedule = \(control: "occurrence_steps").schedule
                     AND o.nominal = \(control: "occurrence_steps").nominal)

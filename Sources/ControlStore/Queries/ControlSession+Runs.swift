@@ -125,6 +125,21 @@ extension ControlSession {
         return String(asked.what.dropFirst(Self.pauseAsked.count))
     }
 
+    /// Records that a run is cancelled for an emergency's sake.
+    ///
+    /// - Throws: ``StorageError``.
+    package func addMakingWay(of run: RunRecord, by actor: String, at time: Timestamp) throws {
+        try addStep(Self.madeWay + actor, in: run.phase, of: run.id, at: time)
+    }
+
+    /// Whether a run was cancelled for an emergency's sake.
+    ///
+    /// - Throws: ``StorageError``.
+    package func hasMadeWay(_ run: Int64) throws -> Bool {
+        try steps(of: run).contains { $0.what.hasPrefix(Self.madeWay) }
+    }
+
+    private static let madeWay = "makes way for an emergency of "
     private static let pauseAsked = "pause asked for by "
     private static let resumeAsked = "asked to go on by "
 

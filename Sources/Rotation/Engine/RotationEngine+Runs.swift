@@ -221,7 +221,9 @@ extension RotationEngine {
     package func askOpenRunToMakeWay() async throws {
         guard let open = try await openRoutineRun() else { return }
         do {
-            try await ask(.cancel, of: open.id)
+            try await ask(.cancel, of: open.id) { [actor = context.actor, now = context.now()] session in
+                try session.addMakingWay(of: try session.run(open.id), by: actor, at: now)
+            }
         } catch let error as RotationError where error.code == .callerRunState {
             // It has ended by itself in between.
         }

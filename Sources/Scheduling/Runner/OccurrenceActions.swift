@@ -32,6 +32,8 @@ package enum OccurrenceOutcome: Hashable, Sendable {
     case needsOperator(String)
     /// Ended by somebody.
     case cancelled(String)
+    /// Ended since something more urgent needs the database.
+    case madeWay(String)
 }
 
 /// What occurrences do; the scheduler knows nothing of keys, runs and backups.

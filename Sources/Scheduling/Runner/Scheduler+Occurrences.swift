@@ -100,11 +100,15 @@ extension Scheduler {
             occurrence.state = .paused
             occurrence.message = "the window closed; goes on in the next one"
             words = "paused"
-        case .cancelled(let message):
+        case .cancelled(let message), .madeWay(let message):
             occurrence.state = .cancelled
             occurrence.finishedAt = now
             occurrence.message = message
             words = "cancelled: \(message)"
+            guard case .cancelled = outcome else { break }
+            // It may have made its key before it was cancelled.
+            factsLearnedAt = nil
+            await learnFacts()
             // The key asks for a run still; whoever cancelled this one would see another begin at once.
             if machine.isKeyDue(request.id.schedule, at: now) {
                 pause = ScheduleRecord.Pause(
