@@ -23,7 +23,7 @@ struct CredentialTests {
         return CredentialChain(context, sts: sts, profile: profile)
     }
 
-    private static let deadline = Deadline(after: .seconds(30))
+    private static var deadline: Deadline { Deadline(after: .seconds(30)) }
     private static let off = ["AWS_EC2_METADATA_DISABLED": "true", "HOME": "/h"]
 
     @Test func theEnvironmentComesFirstUnlessBlank() async throws {
