@@ -189,7 +189,7 @@ struct TransitTests {
         let bench = try Bench()
         let provider = try bench.appRole()
         try bench.cloud.fault(fault, on: "/v1/auth/approle/login", times: 9)
-        await refuses(.providerUnavailable, "") { _ = try await Self.wrap(provider) }
+        await refuses(.providerUnavailable, "cannot log in at auth/approle: ") { _ = try await Self.wrap(provider) }
     }
 
     @Test(arguments: ["html503", "reset-before", "badjson", "truncate", "html200"])

@@ -80,7 +80,10 @@ final class TokenKeeper: Sendable {
                 case .other(let inner) where inner.status.map(Self.refusals.contains) == true:
                     throw Self.refused(inner.message)
                 // Whatever stands there and is no login, or answers what cannot be read, has revoked nothing.
-                case .other(let inner): throw TransitError(.providerUnavailable, inner.message, hint: inner.hint)
+                case .other(let inner):
+                    let why = inner.status == 404 ? "there is none" : inner.message
+                    throw TransitError(
+                        .providerUnavailable, "cannot log in at auth/\(mount): \(why)", hint: inner.hint)
                 }
             }
         }
