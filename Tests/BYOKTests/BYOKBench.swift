@@ -121,7 +121,10 @@ struct BYOKBench {
 
     /// The texts that a query gives.
     func read(_ sql: String) throws -> [String] {
-        let database = try DatabaseQueue(path: sandbox.path("app.db"))
+        // The daemon may be writing just then.
+        var configuration = Configuration()
+        configuration.busyMode = .timeout(30)
+        let database = try DatabaseQueue(path: sandbox.path("app.db"), configuration: configuration)
         return try database.read { try String.fetchAll($0, sql: sql) }
     }
 
