@@ -59,7 +59,10 @@ struct StopTests {
         #expect(terminal.screen.contains("keyturn run resume 2"))
         let updates = terminal.screen.components(separatedBy: "\r\u{1B}[K").dropFirst().dropLast()
         #expect(updates.count > 2)
-        for update in updates { #expect(update.count < 40 && !update.contains("\n"), "\(update.debugDescription)") }
+        for update in updates {
+            let shown = update.replacing("\u{1B}[1m", with: "").replacing("\u{1B}[0m", with: "")
+            #expect(shown.count < 40 && !shown.contains("\n"), "\(update.debugDescription)")
+        }
     }
 
     @Test
