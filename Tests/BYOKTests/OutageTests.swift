@@ -96,27 +96,6 @@ struct OutageTests {
         _ = try await daemon.wait()
     }
 
-    /// A run that fails before it wraps anything leaves everything as it is, the way back too.
-    @Test func aRunThatFailsMovesNothing() async throws {
-        let bench = try await BYOKBench(.strict)
-        try await bench.save()
-        let daemon = try bench.sandbox.start("serve", "--log-format", "json")
-        try await daemon.listens()
-        try Trouble.disabled.begin(bench)
-        for _ in 0..<4 {
-            let words = ["call", "byok.continue", "customer", "wait=none", "--yes"]
-            let output = try await bench.sandbox.start(arguments: words).wait()
-            #expect(output.exitCode != 0, "\(output)")
-        }
-        #expect(try await newestRun(bench, is: "preflight failed"))
-        #expect(try bench.read("SELECT keyring FROM keyturn_byok_keyrings").isEmpty)
-        try Trouble.disabled.end(bench)
-        _ = try await bench.sandbox.keyturn("byok", "continue", "customer", "--yes").expecting()
-        #expect(try bench.read("SELECT keyring FROM keyturn_byok_keyrings") == ["main"])
-        daemon.signal(SIGTERM)
-        _ = try await daemon.wait()
-    }
-
     /// Waits until the newest run stands in a phase and a state.
     private func newestRun(_ bench: BYOKBench, is wanted: String) async throws -> Bool {
         for _ in 0..<600 {
