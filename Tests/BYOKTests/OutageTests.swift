@@ -96,6 +96,27 @@ struct OutageTests {
         _ = try await daemon.wait()
     }
 
+    /// A daemon works by the configuration that was taken up, not by the file.
+    @Test func aDaemonThatHasNotTakenTheProviderUpMovesNothing() async throws {
+        let bench = try await BYOKBench(.strict)
+        try await bench.save()
+        let daemon = try bench.sandbox.start("serve", "--log-format", "json")
+        try await daemon.listens()
+        let early = try await bench.sandbox.keyturn("byok", "continue", "customer", "--yes")
+        #expect(early.exitCode != 0 && early.standardError.contains("configuration.load"), "\(early)")
+        #expect(try bench.read("SELECT kind FROM keyturn_runs WHERE kind = 'rewrap'").isEmpty)
+        _ = try await bench.sandbox.keyturn("call", "configuration.load", "--yes").expecting()
+        try Trouble.disabled.begin(bench)
+        let failed = try await bench.sandbox.keyturn("byok", "continue", "customer", "--yes")
+        #expect(failed.exitCode != 0, "\(failed)")
+        #expect(try bench.read("SELECT keyring FROM keyturn_byok_keyrings").isEmpty)
+        try Trouble.disabled.end(bench)
+        _ = try await bench.sandbox.keyturn("byok", "continue", "customer", "--yes").expecting()
+        #expect(try bench.read("SELECT keyring FROM keyturn_byok_keyrings") == ["main"])
+        daemon.signal(SIGTERM)
+        _ = try await daemon.wait()
+    }
+
     /// Waits until the newest run stands in a phase and a state.
     private func newestRun(_ bench: BYOKBench, is wanted: String) async throws -> Bool {
         for _ in 0..<600 {

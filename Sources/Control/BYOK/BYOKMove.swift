@@ -30,7 +30,7 @@ struct BYOKMove: Sendable {
     private var control: ControlStore { call.instance.context.control }
 
     func proposal() async throws -> Proposal {
-        try await subject.demandSaved()
+        try await demandReady()
         let names = subject.keyrings
         guard !names.isEmpty else {
             throw RotationError(
@@ -44,7 +44,7 @@ struct BYOKMove: Sendable {
     }
 
     func perform() async throws -> Answer {
-        try await subject.demandSaved()
+        try await demandReady()
         try await control.write { try call.alongside($0) }
         var left: [Left] = []
         for keyring in subject.keyrings { left.append(try await move(keyring)) }
@@ -54,6 +54,20 @@ struct BYOKMove: Sendable {
         let rows = left.map { [$0.keyring.description, $0.text] }
         return Answer(
             .array(values), [.table(nil, ["keyring", "state"], rows: rows)], isGood: left.allSatisfy(\.isDone))
+    }
+
+    /// Refuses before the provider was saved, and while the configuration that was taken up says another one: runs wrap under
+    /// that, whatever the file says by now.
+    private func demandReady() async throws {
+        try await subject.demandSaved()
+        for keyring in subject.keyrings {
+            let present = try await control.read { try $0.keyring(keyring).provider }
+            guard present != subject.name else { continue }
+            throw RotationError(
+                .callerRequestInvalid,
+                "keyring \"\(keyring)\" still has the provider \"\(present)\" in the configuration that was taken up",
+                hint: "Take keyturn.lua up first: keyturn call configuration.load.")
+        }
     }
 
     private func move(_ keyring: Name) async throws -> Left {

@@ -64,22 +64,13 @@ extension InstanceService {
 }
 
 /// The functions of the configuration that holds at the time.
-private actor PresentFunctions: ScheduleFunctions {
-    private let service: InstanceService
-    private var script: (hash: String, script: ConfigurationScript)?
-
-    init(service: InstanceService) { self.service = service }
+private struct PresentFunctions: ScheduleFunctions {
+    let service: InstanceService
 
     func evaluate(
         _ schedule: Name, _ function: ScheduleFunction, _ facts: FunctionFacts
     ) async throws -> FunctionValue {
-        let configuration = try await service.configuration()
-        if let script, script.hash == configuration.hash {
-            return try await script.script.evaluate(schedule, function, facts)
-        }
-        let read = try await service.source.script(of: configuration)
-        script = (configuration.hash, read)
-        return try await read.evaluate(schedule, function, facts)
+        try await service.source.script(of: try await service.configuration()).evaluate(schedule, function, facts)
     }
 }
 

@@ -118,6 +118,8 @@ extension Runner {
             guard let wrap = wraps.first(where: { $0.lies(under: present, of: provider) }) else {
                 throw RotationError(.keyNotUnwrapped, "key \(version.id) has no copy under \(present)")
             }
+            // Many versions under a slow provider take longer than a lease lasts.
+            _ = try await lease.current()
             let material = try await keys.material(from: wrap, keyring: run.keyring, instance: instance.id)
             let core = try type.init(options: record.options, keys: [material])
             if let canary, !Canary.opens(canary, under: version.id, with: core) {
