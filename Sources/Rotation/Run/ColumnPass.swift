@@ -39,7 +39,7 @@ struct ColumnPass: Sendable {
         var ledger = WindowLedger()
         var walked = progress
         var growth = try await GrowthWatch(context.engine, table, limit: maxExtraDisk)
-        let tuning = context.engine.tuning.adapted(reclaimingEvery: growth.reclaimEvery)
+        let tuning = throttle.adapt(context.engine.tuning).adapted(reclaimingEvery: growth.reclaimEvery)
         let writer = WindowWriter(pass: self, phase: progress.phase, watched: watched, tuning: tuning)
         var decided = await decide(try await readWindows(following: nil, after: progress.cursor, tuning))
         var end: End?
@@ -174,13 +174,15 @@ struct ColumnPass: Sendable {
 }
 
 extension BatchTuning {
+    /// Batches of fewer rows would cost more than what is in them.
+    static let leastBatch = 10
+
     /// The same on a table whose room may have to be reclaimed every so many rows: what is written between two reclaimings
     /// must not be more than what is reclaimed.
     func adapted(reclaimingEvery rows: Int64?) -> BatchTuning {
         guard let rows else { return self }
         var tuning = self
-        // Batches of less than ten rows would cost more than what is in them.
-        let most = max(Int64(10 * batchesPerWindow), rows / Int64(windowsAtOnce))
+        let most = max(Int64(Self.leastBatch * batchesPerWindow), rows / Int64(windowsAtOnce))
         tuning.windowRows = min(windowRows, Int(clamping: most))
         return tuning
     }

@@ -1,3 +1,4 @@
+internal import Storage
 internal import Synchronization
 
 /// Holds a run down, so that the application keeps its share; shared by all of a run's writers.
@@ -21,6 +22,23 @@ package final class Throttle: Sendable {
 
     /// The most rows to write at once, so that a slow run still hears quickly what is asked of it and keeps its lease.
     var rowsAtOnce: Int { rowsPerSecond.map { Int(max(1, min($0 / 4, 1_000_000))) } ?? .max }
+
+    /// The batches that are written one after the other in a second; the shorter each, the less an application waits.
+    private static let batchesPerSecond = 50.0
+
+    /// The rate up to which one writer is enough.
+    private static let oneWriter = 20_000.0
+
+    /// Batches for the rate: short ones, evenly spread, of windows that are read and decided as they are needed rather than
+    /// many at once.
+    func adapt(_ tuning: BatchTuning) -> BatchTuning {
+        guard let rowsPerSecond else { return tuning }
+        var adapted = tuning
+        let batch = max(Double(BatchTuning.leastBatch), rowsPerSecond / Self.batchesPerSecond)
+        adapted.windowRows = Int(min(Double(tuning.windowRows), batch * Double(tuning.batchesPerWindow)))
+        if rowsPerSecond <= Self.oneWriter { (adapted.writers, adapted.interleavedWindows) = (1, 1) }
+        return adapted
+    }
 
     /// How long a pause goes on before it is asked again whether it should.
     private static let longestNap = Duration.milliseconds(250)
