@@ -95,7 +95,9 @@ struct ColumnPass: Sendable {
             let rows = read.window.rows
             // A run that is held down leaves the other processors to the application.
             let outcomes =
-                throttle.isHolding ? cipher.outcomes(of: rows) : await parallelMap(rows) { cipher.outcomes(of: $0) }
+                throttle.isHolding
+                ? await throttle.decide(rows, cipher.outcomes(of:))
+                : await parallelMap(rows) { cipher.outcomes(of: $0) }
             decided.append(
                 DecidedWindow(number: read.number, rows: rows, outcomes: outcomes, isLast: read.window.isLast))
         }

@@ -24,7 +24,7 @@ package final class Throttle: Sendable {
     var rowsAtOnce: Int { rowsPerSecond.map { Int(max(1, min($0 / 4, 1_000_000))) } ?? .max }
 
     /// The batches that are written one after the other in a second; the shorter each, the less an application waits.
-    private static let batchesPerSecond = 50.0
+    private static let batchesPerSecond = 100.0
 
     /// The rate up to which one writer is enough.
     private static let oneWriter = 20_000.0
@@ -38,6 +38,22 @@ package final class Throttle: Sendable {
         adapted.windowRows = Int(min(Double(tuning.windowRows), batch * Double(tuning.batchesPerWindow)))
         if rowsPerSecond <= Self.oneWriter { (adapted.writers, adapted.interleavedWindows) = (1, 1) }
         return adapted
+    }
+
+    /// Decides for rows a few at a time, resting in between, so that nobody else waits for a processor for long.
+    func decide(
+        _ rows: [StoredRow], _ body: ([StoredRow]) -> [ColumnCipher.Outcome]
+    ) async -> [ColumnCipher.Outcome] {
+        guard let rowsPerSecond else { return body(rows) }
+        let few = Int(max(50, min(rowsPerSecond / 200, 1e6)))
+        var outcomes: [ColumnCipher.Outcome] = []
+        outcomes.reserveCapacity(rows.count)
+        for start in stride(from: 0, to: rows.count, by: few) {
+            outcomes += body(Array(rows[start..<min(start + few, rows.count)]))
+            // A walk that is cancelled meanwhile ends at its next batch.
+            try? await Task.sleep(for: .milliseconds(1))
+        }
+        return outcomes
     }
 
     /// How long a pause goes on before it is asked again whether it should.
