@@ -26,7 +26,7 @@ package final class PostgreSQLEngine: StorageEngine {
         "the write-ahead log and its archive", "replicas and their logs", "backups",
     ]
 
-    private let readers: ConnectionPool
+    let readers: ConnectionPool
     private let writers: ConnectionPool
     private let watch: ServerWatch
 
@@ -88,9 +88,6 @@ package final class PostgreSQLEngine: StorageEngine {
             }
         }
     }
-
-    /// The server does not tell how much room its disk has.
-    package func freeBytes() async throws -> Int64? { nil }
 
     /// Closes the connections behind the work that waits for them.
     package func close() async {

@@ -43,8 +43,17 @@ extension EngineConformance {
                 await other.close()
             },
             ConformanceCase("the room to grow is told, or not known") { fixture in
-                let free = try await fixture.engine.freeBytes()
-                try expect(free.map { $0 > 0 } ?? true, "\(String(describing: free)) bytes")
+                try await fixture.makeTable(rows: 1)
+                let room = try await fixture.engine.diskRoom(for: [ColumnTarget.plain.path.table])
+                try expect([room.tables, room.log].allSatisfy { $0.map { $0 > 0 } ?? true }, "\(room)")
+                try expect(room.logGrowth.map { $0 >= 0 } ?? true, "\(room)")
+            },
+            ConformanceCase("rewriting costs room, the more the larger the table is") { fixture in
+                let costs = [(1000, 1 << 20), (10_000_000, 10 << 30)].map { (rows: Int64, bytes: Int64) in
+                    fixture.engine.rewriteCost(rows: rows, bytesBefore: 0, bytesAfter: rows * 100, tableBytes: bytes)
+                }
+                try expect(costs[0].tables > 0 && costs[1].tables > 10 << 30 >> 4, "\(costs)")
+                try expect(costs[1].log.map { $0 > 1_000_000_000 } ?? true, "\(costs)")
             },
         ]
     }

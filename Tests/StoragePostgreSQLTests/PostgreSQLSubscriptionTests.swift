@@ -19,7 +19,8 @@ struct PostgreSQLSubscriptionTests {
         defer { cluster.dispose() }
         try await withScratchPostgreSQL(in: cluster) { database, _ in
             try await subscribe(database)
-            try database.application.run("CREATE ROLE clerk LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO clerk")
+            try database.application.run(
+                "CREATE ROLE clerk LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO clerk")
             for user in ["postgres", "clerk"] {
                 let engine = try await PostgreSQLEngine(url: database.url(user: user))
                 let found = try await engine.read { session in

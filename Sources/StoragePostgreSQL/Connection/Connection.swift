@@ -212,7 +212,8 @@ extension Connection {
         let isLost = PQstatus(handle) != CONNECTION_OK
         let said = result.map(\.primaryMessage).flatMap { $0.isEmpty ? nil : $0 } ?? Self.message(of: handle)
         let message =
-            wait.givenUpAfter.map { "the server has answered nothing for \($0.components.seconds) s, nor anybody else" } ?? said
+            wait.givenUpAfter.map { "the server has answered nothing for \($0.components.seconds) s, nor anybody else" }
+            ?? said
         let state = isLost && result.map { !$0.sqlState.hasPrefix("57") } ?? true ? "" : result?.sqlState ?? ""
         let error = ServerError(state: state, message: place.masked(message))
         if isLost { disconnect() }
