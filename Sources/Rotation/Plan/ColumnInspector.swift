@@ -118,10 +118,14 @@ struct ColumnInspector {
                     + "it, or declare acknowledge = \"computed\" for the column")
         }
         if !table.subscriptions.isEmpty, !acknowledged.contains(.logicalReplication) {
+            let effect =
+                descriptor.keyID == .exact
+                ? "is refused by the fence of \(place), which stops the subscription"
+                : "lies under it in \(place) until somebody verifies"
             refusals.append(
                 "table \"\(table.name)\" receives logical replication from subscription \(Self.list(table.subscriptions)): "
-                    + "a row that arrives sealed under an older key is refused by the fence of \(place), which stops the "
-                    + "subscription; take the table out of it, or declare acknowledge = \"logical_replication\" for the column")
+                    + "a row that arrives sealed under an older key \(effect); take the table out of the subscription, or "
+                    + "declare acknowledge = \"logical_replication\" for the column")
         }
         if description.kind == .integer || description.kind == .uuid {
             refusals.append("\(place) is declared \(description.declaredType), which holds neither text nor bytes")
@@ -146,8 +150,9 @@ struct ColumnInspector {
             warnings.append("each rewritten row fires trigger \"\(trigger.name)\" of table \"\(table.name)\"")
         }
         if !table.subscriptions.isEmpty {
+            let effect = descriptor.keyID == .exact ? "it stops at" : "it brings"
             warnings.append(
-                "subscription \(Self.list(table.subscriptions)) writes to table \"\(table.name)\": it stops at the first row whose "
+                "subscription \(Self.list(table.subscriptions)) writes to table \"\(table.name)\": \(effect) rows whose "
                     + "\"\(description.name)\" is not sealed under the active key")
         }
         if table.computedFromColumns.contains(description.name) {

@@ -159,7 +159,7 @@ extension Connection {
         if isPrepared { try makeRoomForPrepared(1) }
         let name = isPrepared ? try preparedName(text, parameters, doing: action, object) : nil
         let result = withWireForm(parameters) { count, types, values, lengths, formats in
-            awaiting {
+            awaiting { () -> OpaquePointer? in
                 if let name {
                     PQexecPrepared(connection, name, count, values, lengths, formats, isBinary ? 1 : 0)
                 } else {
@@ -268,7 +268,9 @@ extension Connection {
             ("keepalives_count", "3"), ("tcp_user_timeout", "60000"), ("dbname", place.text),
             ("client_encoding", "UTF8"), ("application_name", "keyturn"),
         ]
-        guard let made = withConnectionOptions(options, { PQconnectdbParams($0, $1, 1) }) else { throw unreachable("memory is short") }
+        guard let made = withConnectionOptions(options, { PQconnectdbParams($0, $1, 1) }) else {
+            throw unreachable("memory is short")
+        }
         handle = made
         do {
             guard PQstatus(made) == CONNECTION_OK else { throw unreachable(Self.message(of: made)) }
