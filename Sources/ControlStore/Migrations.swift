@@ -296,6 +296,12 @@ extension ControlSession {
         [TableDefinition("served_keys", ["key_id integer PRIMARY KEY", "since text NOT NULL"])],
         // The numbers of backups are never given twice.
         [TableDefinition("backup_numbers", ["one integer PRIMARY KEY CHECK (one = 1)", "last integer NOT NULL"])],
+        // What the declaration of a column says is known.
+        [
+            TableDefinition(
+                "column_acknowledgements", ["column_id integer NOT NULL", "what text NOT NULL"],
+                constraint: "PRIMARY KEY (column_id, what)")
+        ],
     ]
 
     /// What the scheduler remembers.

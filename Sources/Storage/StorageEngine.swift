@@ -48,8 +48,12 @@ package protocol StorageEngine: Sendable {
     /// Gives the room of overwritten rows back for reuse, where that takes a command of its own.
     func reclaim(_ table: TableName) async throws
 
-    /// The room, in bytes, for the database to grow; nil where the server does not tell.
-    func freeBytes() async throws -> Int64?
+    /// What rewriting so many values takes on disk, about, from their bytes before and after and those of the table with its
+    /// indexes.
+    func rewriteCost(rows: Int64, bytesBefore: Int64, bytesAfter: Int64, tableBytes: Int64) -> RewriteCost
+
+    /// The room for these tables to grow, and for a write-ahead log, as far as it is known.
+    func diskRoom(for tables: [TableName]) async throws -> DiskRoom
 
     /// Gives back connections and files.
     func close() async

@@ -18,6 +18,8 @@ package struct TableDescription: Hashable, Sendable {
     package let computedFromColumns: Set<String>
     /// The triggers that an update of the table fires, ours left out.
     package let triggers: [TriggerDescription]
+    /// The subscriptions of logical replication that write to the table, to a part of it, or to what it is a part of.
+    package let subscriptions: [String]
     /// About how many rows there are.
     package let estimatedRows: Int64
     /// About how many bytes the table and its indexes take.
@@ -29,8 +31,8 @@ package struct TableDescription: Hashable, Sendable {
     package init(
         name: TableName, columns: [ColumnDescription], primaryKey: [String], uniqueKeys: [[String]],
         foreignKeyColumns: Set<String> = [], indexedColumns: Set<String> = [], uniqueColumns: Set<String> = [],
-        computedFromColumns: Set<String> = [], triggers: [TriggerDescription] = [], estimatedRows: Int64,
-        estimatedBytes: Int64, storesOutOfLine: Bool = false
+        computedFromColumns: Set<String> = [], triggers: [TriggerDescription] = [],
+        subscriptions: [String] = [], estimatedRows: Int64, estimatedBytes: Int64, storesOutOfLine: Bool = false
     ) {
         self.name = name
         self.columns = columns
@@ -41,6 +43,7 @@ package struct TableDescription: Hashable, Sendable {
         self.uniqueColumns = uniqueColumns
         self.computedFromColumns = computedFromColumns
         self.triggers = triggers
+        self.subscriptions = subscriptions
         self.estimatedRows = estimatedRows
         self.estimatedBytes = estimatedBytes
         self.storesOutOfLine = storesOutOfLine

@@ -6,6 +6,23 @@ extension PostgreSQLEngine {
         try await read { try $0.describe(table)?.estimatedBytes } ?? 0
     }
 
+    /// What values grow by, the room of old rows until it is used again, and their log; measured on tables of a hundred
+    /// thousand to ten million rows.
+    package func rewriteCost(rows: Int64, bytesBefore: Int64, bytesAfter: Int64, tableBytes: Int64) -> RewriteCost {
+        let growth = max(0, bytesAfter - bytesBefore) + max(Self.leastGrowth, tableBytes / 100 * Self.growthPercentage)
+        return RewriteCost(tables: growth, log: rows * Self.logBytesOfRow + bytesAfter / 2 * Self.logBytesOfTwo)
+    }
+
+    /// A server of this machine that tells where its files are, to a process that may look there.
+    package func diskRoom(for tables: [TableName]) async throws -> DiskRoom {
+        try await readers.run { connection in
+            let files = try connection.transaction("ISOLATION LEVEL REPEATABLE READ READ ONLY") { session in
+                try ServerFiles(session, of: tables)
+            }
+            return files?.room ?? DiskRoom()
+        }
+    }
+
     /// What is older than the last batches and holds a snapshot: the server may not prune what it could still see.
     ///
     /// The oldest of sessions, prepared transactions and replication slots, where it has stood for some seconds.
@@ -36,6 +53,18 @@ extension PostgreSQLEngine {
     package func reclaim(_ table: TableName) async throws {
         try await vacuum(table)
     }
+
+    /// Tables and indexes grow at least by so much, what is recorded of a run included.
+    private static let leastGrowth: Int64 = 16 << 20
+
+    /// Tables and indexes grow by so much of a hundred.
+    private static let growthPercentage: Int64 = 13
+
+    /// What the log takes for a row besides its value.
+    private static let logBytesOfRow: Int64 = 275
+
+    /// What it takes for every two bytes of a value: the new one, marks of the old, and pages as a whole now and then.
+    private static let logBytesOfTwo: Int64 = 5
 
     /// Transactions after which a slot is in the way.
     private static let mostSlotAge = 1000

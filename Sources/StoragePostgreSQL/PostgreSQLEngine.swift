@@ -26,23 +26,28 @@ package final class PostgreSQLEngine: StorageEngine {
         "the write-ahead log and its archive", "replicas and their logs", "backups",
     ]
 
-    private let readers: ConnectionPool
+    let readers: ConnectionPool
     private let writers: ConnectionPool
+    private let watch: ServerWatch
 
     /// Connects to a database.
     ///
     /// - Parameters:
     ///   - url: A connection string in any form that libpq takes; never printed.
     ///   - batchLockTimeout: How long a batch waits for a row that another transaction has locked.
+    ///   - limits: How long the server may leave a call without an answer.
     /// - Throws: ``StorageError`` with `storeUnavailable`.
-    package init(url: String, batchLockTimeout: Duration = .milliseconds(100)) async throws {
+    package init(
+        url: String, batchLockTimeout: Duration = .milliseconds(100), limits: AnswerLimits = AnswerLimits()
+    ) async throws {
         let place = try ConnectionString(url)
-        let settings = SessionSettings(batchLockTimeout: batchLockTimeout)
+        let settings = SessionSettings(batchLockTimeout: batchLockTimeout, statementTimeout: limits.statement)
         func pool(_ kind: String) -> ConnectionPool {
             ConnectionPool((1...2).map { Connection(to: place, settings: settings, label: "keyturn.\(kind).\($0)") })
         }
         readers = pool("reader")
         writers = pool("writer")
+        watch = ServerWatch(place, (readers.connections + writers.connections).map(\.wait), limits)
         description = "postgresql \(try await readers.run { try $0.serverVersion() })"
     }
 
@@ -78,18 +83,16 @@ package final class PostgreSQLEngine: StorageEngine {
     func vacuum(_ table: TableName) async throws {
         try await writers.run { connection in
             let name = table.parts.map(quotedIdentifier).joined(separator: ".")
-            _ = try connection.run("SET statement_timeout = 0")
-            defer { connection.restoreSettings() }
-            _ = try connection.run("VACUUM (TRUNCATE false) \(name)", doing: "reclaim room of", quoted(name))
+            try connection.withoutTimeLimit {
+                _ = try connection.run("VACUUM (TRUNCATE false) \(name)", doing: "reclaim room of", quoted(name))
+            }
         }
     }
-
-    /// The server does not tell how much room its disk has.
-    package func freeBytes() async throws -> Int64? { nil }
 
     /// Closes the connections behind the work that waits for them.
     package func close() async {
         await readers.close()
         await writers.close()
+        watch.end()
     }
 }

@@ -25,6 +25,9 @@ package final class SQLiteEngine: StorageEngine {
         "the write-ahead log or rollback journal until it is reset", "backups and other copies of the file",
     ]
 
+    /// The log takes at least so much.
+    private static let leastLogBytes: Int64 = 16 << 20
+
     /// Above so many pages that cannot be copied back, some reader is in the way; SQLite copies at 1,000 by itself.
     private static let mostUncopiedPages: Int32 = 16_384
 
@@ -111,8 +114,13 @@ package final class SQLiteEngine: StorageEngine {
     /// Does nothing: overwritten rows are reused at once.
     package func reclaim(_ table: TableName) async throws {}
 
+    /// What the values grow by, and the log of what is not copied into the file yet.
+    package func rewriteCost(rows: Int64, bytesBefore: Int64, bytesAfter: Int64, tableBytes: Int64) -> RewriteCost {
+        RewriteCost(tables: max(0, bytesAfter - bytesBefore) + max(Self.leastLogBytes, tableBytes / 10))
+    }
+
     /// The room left where the file stands.
-    package func freeBytes() async throws -> Int64? { try file.freeBytes() }
+    package func diskRoom(for tables: [TableName]) async throws -> DiskRoom { DiskRoom(tables: try file.freeBytes()) }
 
     /// Closes both connections behind the work that is queued on them.
     package func close() async {

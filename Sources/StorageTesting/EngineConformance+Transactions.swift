@@ -43,8 +43,19 @@ extension EngineConformance {
                 await other.close()
             },
             ConformanceCase("the room to grow is told, or not known") { fixture in
-                let free = try await fixture.engine.freeBytes()
-                try expect(free.map { $0 > 0 } ?? true, "\(String(describing: free)) bytes")
+                try await fixture.makeTable(rows: 1)
+                let room = try await fixture.engine.diskRoom(for: [ColumnTarget.plain.path.table])
+                try expect([room.tables, room.log].allSatisfy { $0.map { $0 > 0 } ?? true }, "\(room)")
+                try expect(room.logGrowth.map { $0 >= 0 } ?? true, "\(room)")
+            },
+            ConformanceCase("rewriting costs room, the more the larger the table is") { fixture in
+                func cost(_ rows: Int64) -> RewriteCost {
+                    fixture.engine.rewriteCost(
+                        rows: rows, bytesBefore: rows * 100, bytesAfter: rows * 120, tableBytes: rows * 1000)
+                }
+                let (small, large) = (cost(1000), cost(10_000_000))
+                try expect(small.tables > 0 && large.tables > 1_000_000_000, "\(small), \(large)")
+                try expect(large.log.map { $0 > 1_000_000_000 } ?? true, "\(large)")
             },
         ]
     }

@@ -145,6 +145,9 @@ private final class LossyEngine: StorageEngine {
     func sizeOnDisk(of table: TableName) async throws -> Int64 { try await inner.sizeOnDisk(of: table) }
     func reuseHindrance() async throws -> String? { try await inner.reuseHindrance() }
     func reclaim(_ table: TableName) async throws { try await inner.reclaim(table) }
-    func freeBytes() async throws -> Int64? { try await inner.freeBytes() }
+    func rewriteCost(rows: Int64, bytesBefore: Int64, bytesAfter: Int64, tableBytes: Int64) -> RewriteCost {
+        inner.rewriteCost(rows: rows, bytesBefore: bytesBefore, bytesAfter: bytesAfter, tableBytes: tableBytes)
+    }
+    func diskRoom(for tables: [TableName]) async throws -> DiskRoom { try await inner.diskRoom(for: tables) }
     func close() async { await inner.close() }
 }

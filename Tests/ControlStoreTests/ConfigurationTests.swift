@@ -88,6 +88,26 @@ struct ConfigurationTests {
         #expect(read.first?.declaration == harmless)
     }
 
+    @Test func whatIsAcknowledgedHoldsForItsColumnUntilItIsWithdrawn() async throws {
+        var known = try column("t.a")
+        known.acknowledged = [.computed, .logicalReplication]
+        try await apply([known, try column("t.b")])
+        let read = try await control.read { try $0.columns() }
+        #expect(read.map(\.declaration.acknowledged) == [[.computed, .logicalReplication], []])
+        known.acknowledged = [.computed]
+        try await apply([known, try column("t.b")])
+        #expect(try await control.read { try $0.columns() }.first?.declaration.acknowledged == [.computed])
+        try await apply([try column("t.a"), try column("t.b")])
+        #expect(try await control.read { try $0.columns() }.first?.declaration.acknowledged == [])
+    }
+
+    /// A copy of the database from before the table was there, as a backup may be, is read as it is.
+    @Test func aSchemaFromBeforeAcknowledgementsIsRead() async throws {
+        try await apply([try column("t.a")])
+        _ = try await control.write { try $0.storage.execute("DROP TABLE \(control: "column_acknowledgements")") }
+        #expect(try await control.read { try $0.columns() }.map(\.declaration.acknowledged) == [[]])
+    }
+
     @Test func aKeyringWithKeysKeepsItsCore() async throws {
         try await apply([])
         try await apply([], core: "fernet")

@@ -58,6 +58,47 @@ struct PatienceTests {
         }
     }
 
+    /// Its connections stand and nobody answers: the run takes it for lost, and it is as if it had gone away.
+    @Test func aServerThatHangsEndsARunThatCanBeResumed() async throws {
+        let cluster = try PostgreSQLCluster()
+        defer { cluster.dispose() }
+        try await withServerInstance(in: cluster) { server in
+            let vault = try await ServerVault.made(rows: 3000, on: server)
+            let process = try await vault.rotating()
+            try cluster.freeze()
+            defer { cluster.thaw() }
+            let output = try await process.wait(limit: .seconds(480))
+            #expect(output.exitCode != nil && output.exitCode != 0, "\(output)")
+            #expect(output.standardError.contains("waiting for it"), "\(output)")
+            cluster.thaw()
+            let again = ServerVault(server: try server.reconnected(), plaintexts: vault.plaintexts)
+            try await again.expectNothingLost("the server hung")
+            try await again.finish("the server went on")
+            try await again.expectDrivingAgainWritesNothing("the server went on")
+        }
+    }
+
+    @Test func aServerThatHangsForAWhileDoesNotEndTheRun() async throws {
+        let cluster = try PostgreSQLCluster()
+        defer { cluster.dispose() }
+        try await withServerInstance(in: cluster) { server in
+            let vault = try await ServerVault.made(rows: 3000, on: server)
+            let process = try await vault.rotating()
+            try cluster.freeze()
+            defer { cluster.thaw() }
+            let deadline = ContinuousClock.now + .seconds(150)
+            while !process.errorSoFar.contains("waiting for it"), ContinuousClock.now < deadline {
+                try await Task.sleep(for: .milliseconds(50))
+            }
+            #expect(process.errorSoFar.contains("waiting for it"), "\(process.errorSoFar)")
+            cluster.thaw()
+            let output = try await process.wait(limit: .seconds(120)).expecting()
+            #expect(output.json.result.summary.state.string == "done", "\(output)")
+            try await vault.expectFinished("the server went on")
+            try await vault.expectDrivingAgainWritesNothing("the server went on")
+        }
+    }
+
     @Test func aServerThatStaysAwayEndsARunThatCanBeResumed() async throws {
         let cluster = try PostgreSQLCluster(settings: ["fsync = on"])
         try await withServerInstance(in: cluster) { server in

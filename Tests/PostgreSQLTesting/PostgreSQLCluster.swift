@@ -96,6 +96,30 @@ package final class PostgreSQLCluster: Sendable {
     /// - Throws: ``ClusterFailure``.
     package func start() throws { try tell("start") }
 
+    /// Has all processes of the server stand still, while its machine goes on: connections stay and nobody answers.
+    ///
+    /// - Throws: ``ClusterFailure``.
+    package func freeze() throws { try signal(SIGSTOP) }
+
+    /// Has them go on.
+    package func thaw() { try? signal(SIGCONT) }
+
+    /// Sends a signal to the server and to what it has started.
+    private func signal(_ number: CInt) throws {
+        let lines = (try? String(contentsOfFile: "\(directory)/data/postmaster.pid", encoding: .utf8)) ?? ""
+        guard let server = lines.split(separator: "\n").first.flatMap({ pid_t($0) }), kill(server, number) == 0 else {
+            throw ClusterFailure(description: "the server cannot be sent signal \(number)")
+        }
+        for entry in try FileManager.default.contentsOfDirectory(atPath: "/proc") {
+            guard let child = pid_t(entry),
+                let text = try? String(contentsOfFile: "/proc/\(child)/stat", encoding: .utf8)
+            else { continue }
+            // What stands behind the name in parentheses: the state, then the parent.
+            let fields = text[(text.lastIndex(of: ")") ?? text.startIndex)...].split(separator: " ")
+            if fields.count > 2, pid_t(fields[2]) == server { kill(child, number) }
+        }
+    }
+
     /// Makes a second server that follows this one, and starts it.
     ///
     /// - Throws: ``ClusterFailure``.

@@ -42,6 +42,30 @@ struct PlanTests {
         #expect(try await bench.engine().runs().isEmpty)
     }
 
+    @Test func whatIsComputedFromAColumnStandsAgainstNoRunOnceItIsAcknowledged() async throws {
+        let bench = try await Bench.make(tables: Bench.table + "; CREATE INDEX i ON secret (lower(value))")
+        try bench.fill(5)
+        try await bench.configure { $0.columns[0].acknowledged = [.logicalReplication] }
+        #expect(await codeThrown { _ = try await bench.start(.adopt) } == "callerPolicyForbids")
+        try await bench.configure { $0.columns[0].acknowledged = [.computed] }
+        let plan = try await bench.engine().plan(PlanRequest(kind: .adopt, keyring: .main))
+        #expect(plan.refusals.isEmpty && plan.warnings.contains { $0.contains("computed anew") }, "\(plan)")
+        #expect(try await bench.run(.adopt).state == .done)
+        try await bench.expectAllUnderActive(rows: 5)
+        try await bench.configure { $0.columns[0].acknowledged = [] }
+        #expect(await codeThrown { _ = try await bench.start(.rotate) } == "callerPolicyForbids")
+    }
+
+    @Test func aPlanHoldsNoLongerOnceAnAcknowledgementIsWithdrawn() async throws {
+        let bench = try await Bench.make(tables: Bench.table + "; CREATE INDEX i ON secret (lower(value))")
+        try bench.fill(5)
+        try await bench.configure { $0.columns[0].acknowledged = [.computed] }
+        let run = try await bench.start(.adopt)
+        try await bench.configure { $0.columns[0].acknowledged = [] }
+        #expect(await codeThrown { try await bench.drive(run.id) } == "callerPlanStale")
+        #expect(try bench.stored(1) == "secret 1")
+    }
+
     @Test(arguments: ["no_such_column = 1", "1; DROP TABLE secret", "(", "id = (SELECT max(id) FROM nowhere)"])
     func refusesAWhereThatIsNoneOfTheTable(predicate: String) async throws {
         let bench = try await Bench.make(predicate: predicate)

@@ -51,8 +51,9 @@ struct ConfigurationLoaderTests {
             column "public.account.secret" {
               keyring = "main", core = "kr1", context = "row", key = { "tenant", "id" }, plaintext = "seal",
               was = "account.password", set = { is_encrypted = true, by = "keyturn", version = 2, share = 0.5 },
+              acknowledge = { "logical_replication", "computed" },
             }
-            column '"odd.table".value' { keyring = "bare" }
+            column '"odd.table".value' { keyring = "bare", acknowledge = "logical_replication" }
             schedule "quarterly" { keyring = "main", cron = "0 3 1 */3 *", tz = "Europe/Berlin" }
             role "server_admin" { users = { "root" }, groups = {} }
             hook "before" (function(run) return 1 end)
@@ -87,9 +88,10 @@ struct ConfigurationLoaderTests {
                     assignments: [
                         .init(column: "by", value: .text("keyturn")), .init(column: "is_encrypted", value: .integer(1)),
                         .init(column: "share", value: .real(0.5)), .init(column: "version", value: .integer(2)),
-                    ]),
+                    ], acknowledged: [.computed, .logicalReplication]),
                 ColumnDeclaration(
-                    path: try ColumnPath("\"odd.table\".value"), keyring: try Name("bare"), context: .column),
+                    path: try ColumnPath("\"odd.table\".value"), keyring: try Name("bare"), context: .column,
+                    acknowledged: [.logicalReplication]),
             ])
         #expect(loaded.hooks.map(\.stage) == [.before])
         #expect(loaded.schedules.map(\.name) == [try Name("quarterly")])

@@ -85,7 +85,8 @@ struct PostgreSQLControlStoreTests {
                 columns: [
                     ColumnDeclaration(
                         path: try ColumnPath("s.t.c"), keyring: keyring, key: ["id"], context: .row,
-                        plaintext: .seal, assignments: [.init(column: "sealed", value: .integer(1))]),
+                        plaintext: .seal, assignments: [.init(column: "sealed", value: .integer(1))],
+                        acknowledged: [.logicalReplication]),
                     ColumnDeclaration(path: try ColumnPath("t.d"), keyring: keyring, key: ["id"], predicate: "d <> ''"),
                 ])
             try await control.write { [configuration] in try $0.apply(configuration, at: Self.time, actor: "a") }

@@ -67,6 +67,8 @@ extension API {
                 "isFenced": .bool(column.isFenced),
             ]
             if let predicate = declaration.predicate { map["where"] = .string(predicate) }
+            let acknowledged = declaration.acknowledged.map(\.rawValue).sorted()
+            if !acknowledged.isEmpty { map["acknowledge"] = .array(acknowledged.map { .string($0) }) }
             return .map(map)
         }
         let rows = columns.map { column in

@@ -25,14 +25,20 @@ extension Plan {
 
     /// The plan for people; without its warnings for whoever was shown them already.
     func blocks(withWarnings: Bool) -> [Answer.Block] {
-        let room = diskBytesFree.map { Readable.bytes($0) } ?? "unknown"
+        var fields = [
+            Answer.Field("plan", "\(kind) \"\(keyring)\" (\(core)), \(urgency)"),
+            Answer.Field("active key", activeKey ?? "none yet"),
+            Answer.Field("estimated time", Readable.duration(.seconds(estimatedSeconds))),
+            Answer.Field("disk needed", Self.room(diskBytesNeeded, free: diskBytesFree)),
+        ]
+        if let logBytes { fields.append(Answer.Field("log written", Self.room(logBytes, free: logBytesFree))) }
+        fields += [
+            Answer.Field("backup", backup),
+            Answer.Field("consumers", consumers.isEmpty ? "none" : consumers.joined(separator: ", ")),
+            Answer.Field("hash", hash),
+        ]
         var blocks: [Answer.Block] = [
-            .fields([
-                "plan": "\(kind) \"\(keyring)\" (\(core)), \(urgency)", "active key": activeKey ?? "none yet",
-                "estimated time": Readable.duration(.seconds(estimatedSeconds)),
-                "disk needed": "\(Readable.bytes(diskBytesNeeded)), free \(room)", "backup": backup,
-                "consumers": consumers.isEmpty ? "none" : consumers.joined(separator: ", "), "hash": hash,
-            ]),
+            .record(fields),
             .table(
                 nil, ["column"],
                 numbers: [
@@ -48,6 +54,10 @@ extension Plan {
         if !doubtful.isEmpty { blocks.append(.lines(["would be quarantined:"] + doubtful)) }
         if !refusals.isEmpty { blocks.append(.lines(refusals.map { "refused: \($0)" })) }
         return blocks
+    }
+
+    private static func room(_ bytes: Int64, free: Int64?) -> String {
+        "\(Readable.bytes(bytes)), " + (free.map { "free \(Readable.bytes($0))" } ?? "free space unknown")
     }
 
     private static func row(_ plan: ColumnPlan) -> [String] {

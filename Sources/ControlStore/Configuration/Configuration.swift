@@ -156,6 +156,14 @@ package struct ColumnDeclaration: Hashable, Sendable {
         case seal
     }
 
+    /// What stands against a run until whoever declares the column says that it is known.
+    package enum Acknowledgement: String, CaseIterable, Hashable, Sendable {
+        /// A generated column or an expression index is computed from the column, and from then on from sealed values.
+        case computed
+        /// A subscription writes to the column's table; what arrives under an older key is refused by the fence.
+        case logicalReplication = "logical_replication"
+    }
+
     /// Where the column stands now.
     package var path: ColumnPath
     /// Where it stood when it was first declared, if it was renamed since; its values stay bound to that name.
@@ -172,12 +180,15 @@ package struct ColumnDeclaration: Hashable, Sendable {
     package var plaintext: PlaintextPolicy
     /// What is written beside a value when a plaintext is sealed.
     package var assignments: [ColumnTarget.Assignment]
+    /// What is known and stands against no run.
+    package var acknowledged: Set<Acknowledgement>
 
     /// Makes a declaration.
     package init(
         path: ColumnPath, was: ColumnPath? = nil, keyring: Name, key: [String] = [],
         context: ValueContext.Scheme = .none,
-        predicate: String? = nil, plaintext: PlaintextPolicy = .refuse, assignments: [ColumnTarget.Assignment] = []
+        predicate: String? = nil, plaintext: PlaintextPolicy = .refuse, assignments: [ColumnTarget.Assignment] = [],
+        acknowledged: Set<Acknowledgement> = []
     ) {
         self.path = path
         self.was = was
@@ -187,6 +198,7 @@ package struct ColumnDeclaration: Hashable, Sendable {
         self.predicate = predicate
         self.plaintext = plaintext
         self.assignments = assignments
+        self.acknowledged = acknowledged
     }
 }
 

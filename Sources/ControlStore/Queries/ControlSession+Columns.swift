@@ -13,7 +13,19 @@ extension ControlSession {
                 is_fenced FROM \(control: "columns") ORDER BY id
             """
         )
-        return try rows.map(columnRecord)
+        let acknowledged = try acknowledgedOfColumns()
+        return try rows.map { try columnRecord($0, acknowledged) }
+    }
+
+    /// What is acknowledged of columns, by their number; nothing in a schema from before anything could be.
+    private func acknowledgedOfColumns() throws -> [Int64: Set<ColumnDeclaration.Acknowledgement>] {
+        guard try storage.controlTables().contains("column_acknowledgements") else { return [:] }
+        return try storage.query("SELECT column_id, what FROM \(control: "column_acknowledgements")")
+            .reduce(into: [:]) { found, row in
+                // A word that this build does not know acknowledges nothing that it asks for.
+                guard let known = ColumnDeclaration.Acknowledgement(rawValue: try row.text(1)) else { return }
+                found[try row.integer(0), default: []].insert(known)
+            }
     }
 
     /// Replaces what the fence of a column admits.
@@ -51,7 +63,9 @@ extension ControlSession {
         try storage.execute("UPDATE \(control: "columns") SET is_fenced = \(isFenced) WHERE id = \(column)")
     }
 
-    private func columnRecord(_ row: SQLRow) throws -> ColumnRecord {
+    private func columnRecord(
+        _ row: SQLRow, _ acknowledged: [Int64: Set<ColumnDeclaration.Acknowledgement>]
+    ) throws -> ColumnRecord {
         let path = try row.text(2)
         let what = "column \"\(path)\""
         guard let scheme = UInt8(exactly: try row.integer(5)).flatMap(ValueContext.Scheme.init(rawValue:)),
@@ -64,7 +78,7 @@ extension ControlSession {
             path: try ColumnPath(path), keyring: try Name(row.text(3)),
             key: try JSONText.decode(try row.text(4), as: [String].self, of: what), context: scheme,
             predicate: try row.optional(6, SQLRow.text), plaintext: plaintext,
-            assignments: assignments.map(\.assignment)
+            assignments: assignments.map(\.assignment), acknowledged: acknowledged[try row.integer(0)] ?? []
         )
         return ColumnRecord(
             id: try row.integer(0), logicalName: try row.text(1), declaration: declaration,

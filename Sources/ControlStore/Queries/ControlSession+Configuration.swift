@@ -29,6 +29,7 @@ extension ControlSession {
         for declaration in configuration.columns where !claimed.contains(declaration) {
             try insert(declaration, after: present)
         }
+        try acknowledge(configuration.columns)
         try record(configuration: configuration, at: time, actor: actor)
     }
 
@@ -116,6 +117,22 @@ extension ControlSession {
             FROM \(control: "columns")
             """
         )
+    }
+
+    /// Replaces what is acknowledged of columns that are declared.
+    private func acknowledge(_ declarations: [ColumnDeclaration]) throws {
+        try storage.execute("DELETE FROM \(control: "column_acknowledgements")")
+        for record in try columns() where record.isDeclared {
+            let declaration = declarations.first { $0.path == record.declaration.path }
+            for known in (declaration?.acknowledged ?? []).sorted(by: { $0.rawValue < $1.rawValue }) {
+                try storage.execute(
+                    """
+                    INSERT INTO \(control: "column_acknowledgements") (column_id, what)
+                    VALUES (\(record.id), \(known.rawValue))
+                    """
+                )
+            }
+        }
     }
 
     private func refuseContradiction(of declaration: ColumnDeclaration, with record: ColumnRecord) throws {

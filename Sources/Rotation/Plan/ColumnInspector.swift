@@ -29,7 +29,14 @@ struct ColumnInspection: Sendable {
             column.logicalName, declaration.path.description, declaration.predicate ?? "-",
             String(declaration.context.rawValue), declaration.plaintext.rawValue, "\(declaration.assignments)",
             described ?? "missing",
-        ].joined(separator: "|")
+        ].joined(separator: "|") + known
+    }
+
+    /// What else writes to the table, and what is acknowledged; nothing for a column without either, as ever.
+    private var known: String {
+        let acknowledged = column.declaration.acknowledged.map(\.rawValue).sorted()
+        let facts = (table?.subscriptions ?? []) + acknowledged
+        return facts.isEmpty ? "" : "|\(facts)"
     }
 }
 
@@ -63,6 +70,8 @@ struct ColumnInspector {
         }
         return finding(column, table, refusals: refusals, warnings: warnings(column, table, description))
     }
+
+    private static func list(_ names: [String]) -> String { names.map(quoted).joined(separator: ", ") }
 
     private func finding(
         _ column: ColumnRecord, _ table: TableDescription?, refusals: [String], warnings: [String] = []
@@ -102,8 +111,21 @@ struct ColumnInspector {
             refusals.append("\(place) has a unique index, which cannot see equal plaintexts under two keys")
         }
         if description.isGenerated { refusals.append("\(place) is computed by the database") }
-        if table.computedFromColumns.contains(name) {
-            refusals.append("a generated column or an expression index is computed from \(place)")
+        let acknowledged = column.declaration.acknowledged
+        if table.computedFromColumns.contains(name), !acknowledged.contains(.computed) {
+            refusals.append(
+                "a generated column or an expression index is computed from \(place), and would be from sealed values; drop "
+                    + "it, or declare acknowledge = \"computed\" for the column")
+        }
+        if !table.subscriptions.isEmpty, !acknowledged.contains(.logicalReplication) {
+            let effect =
+                descriptor.keyID == .exact
+                ? "is refused by the fence of \(place), which stops the subscription"
+                : "lies under it in \(place) until somebody verifies"
+            refusals.append(
+                "table \"\(table.name)\" receives logical replication from subscription \(Self.list(table.subscriptions)): "
+                    + "a row that arrives sealed under an older key \(effect); take the table out of the subscription, or "
+                    + "declare acknowledge = \"logical_replication\" for the column")
         }
         if description.kind == .integer || description.kind == .uuid {
             refusals.append("\(place) is declared \(description.declaredType), which holds neither text nor bytes")
@@ -126,6 +148,15 @@ struct ColumnInspector {
         var warnings: [String] = []
         for trigger in table.triggers {
             warnings.append("each rewritten row fires trigger \"\(trigger.name)\" of table \"\(table.name)\"")
+        }
+        if !table.subscriptions.isEmpty {
+            let effect = descriptor.keyID == .exact ? "it stops at" : "it brings"
+            warnings.append(
+                "subscription \(Self.list(table.subscriptions)) writes to table \"\(table.name)\": \(effect) rows whose "
+                    + "\"\(description.name)\" is not sealed under the active key")
+        }
+        if table.computedFromColumns.contains(description.name) {
+            warnings.append("a generated column or an expression index is computed anew from each rewritten \(place)")
         }
         if table.indexedColumns.contains(description.name) {
             warnings.append("an index covers \(place) and is rewritten too")

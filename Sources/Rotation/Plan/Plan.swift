@@ -25,6 +25,11 @@ package struct Plan: Hashable, Codable, Sendable {
     package let diskBytesNeeded: Int64
     /// The room that is free, in bytes; nil where the server does not tell.
     package let diskBytesFree: Int64?
+    /// The bytes that go through a write-ahead log besides, and on to replicas and the archive; nil where the database's
+    /// engine keeps none beside the tables, and in plans that were made before it was reckoned.
+    package let logBytes: Int64?
+    /// The room that is free where that log lies, in bytes; nil where the server does not tell.
+    package let logBytesFree: Int64?
     /// The applications that hold the keyring's keys; the run waits for their acknowledgement.
     package let consumers: [String]
     /// `required` or `optional`.

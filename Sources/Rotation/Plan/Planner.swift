@@ -43,9 +43,6 @@ struct Planner: Sendable {
     /// How long a column's sample may take.
     private static let sampleTime = Duration.seconds(3)
 
-    /// The bytes that a rewriting needs besides what values grow by: a write-ahead log of this size, or a tenth of the table.
-    private static let leastDiskBytes: Int64 = 16 << 20
-
     /// What a request is about.
     private struct Subject {
         let record: KeyringRecord
@@ -73,18 +70,17 @@ struct Planner: Sendable {
                 plans.append(try await sample(inspection, sampler, from: source, isAdopting: request.kind == .adopt))
             }
         }
-        let needed = plans.reduce(Int64(0)) { $0 + diskBytes(for: $1) }
-        let free = try await context.engine.freeBytes()
-        var refusals = inspections.flatMap(\.refusals) + policyRefusals(subject, request)
-        if let free, free < needed {
-            refusals.append("the rewriting needs about \(needed) bytes of disk, \(free) are free")
-        }
+        let cost = plans.reduce(RewriteCost(tables: 0)) { $0 + self.cost(of: $1) }
+        let room = try await context.engine.diskRoom(for: Array(Set(inspections.compactMap(\.table?.name))))
+        let refusals =
+            inspections.flatMap(\.refusals) + policyRefusals(subject, request) + room.shortages(for: cost)
         return Plan(
             kind: request.kind.rawValue, urgency: request.urgency.rawValue, keyring: request.keyring.description,
             core: record.keyring.core, activeKey: opened.active?.description,
             provider: record.provider.description,
             makesNewKey: request.kind != .rewrap && (request.kind == .rotate || opened.active == nil), columns: plans,
-            estimatedSeconds: plans.reduce(0) { $0 + seconds(for: $1) }, diskBytesNeeded: needed, diskBytesFree: free,
+            estimatedSeconds: plans.reduce(0) { $0 + seconds(for: $1) }, diskBytesNeeded: cost.tables,
+            diskBytesFree: room.tables, logBytes: cost.log, logBytesFree: room.isShared ? room.tables : room.log,
             consumers: record.consumers.map(\.description), backup: record.keyring.policy.backup.rawValue,
             conversion: subject.conversion, rewrap: try await rewrap(request, record),
             warnings: inspections.flatMap(\.warnings) + warnings(request, try await origins(record), subject, plans),
@@ -216,10 +212,13 @@ struct Planner: Sendable {
         )
     }
 
-    private func diskBytes(for plan: ColumnPlan) -> Int64 {
+    /// What the sample found, by the engine's measures and for the whole table.
+    private func cost(of plan: ColumnPlan) -> RewriteCost {
         let scale = plan.sampledAll || plan.sampledRows == 0 ? 1 : Double(plan.tableRows) / Double(plan.sampledRows)
-        let growth = Double(max(0, plan.bytesAfter - plan.bytesBefore)) * scale
-        return Int64(growth) + max(Self.leastDiskBytes, plan.tableBytes / 10)
+        func whole(_ sampled: Int64) -> Int64 { Int64(Double(sampled) * scale) }
+        return context.engine.rewriteCost(
+            rows: whole(plan.toRewrite), bytesBefore: whole(plan.bytesBefore), bytesAfter: whole(plan.bytesAfter),
+            tableBytes: plan.tableBytes)
     }
 
     /// Deciding is timed by the sample; writing costs about as much again, and verifying about half of it.

@@ -111,7 +111,13 @@ struct PatientEngine: StorageEngine {
 
     func reclaim(_ table: TableName) async throws { try await outlasting { try await base.reclaim(table) } }
 
-    func freeBytes() async throws -> Int64? { try await outlasting { try await base.freeBytes() } }
+    func rewriteCost(rows: Int64, bytesBefore: Int64, bytesAfter: Int64, tableBytes: Int64) -> RewriteCost {
+        base.rewriteCost(rows: rows, bytesBefore: bytesBefore, bytesAfter: bytesAfter, tableBytes: tableBytes)
+    }
+
+    func diskRoom(for tables: [TableName]) async throws -> DiskRoom {
+        try await outlasting { try await base.diskRoom(for: tables) }
+    }
 
     func close() async { await base.close() }
 

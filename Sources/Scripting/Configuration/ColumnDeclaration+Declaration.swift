@@ -12,7 +12,7 @@ extension ColumnDeclaration {
             throw place.error("wants a table and a column in quotes, but \(declaration.name.found) stands there")
         }
         let path = try Self.path(name, place, "this names no column")
-        let words: Set = ["keyring", "key", "core", "context", "where", "plaintext", "was", "set"]
+        let words: Set = ["keyring", "key", "core", "context", "where", "plaintext", "was", "set", "acknowledge"]
         let fields = try Fields(declaration, known: words)
         let keyring = try Self.keyring(fields, keyrings)
         var was: ColumnPath?
@@ -22,7 +22,7 @@ extension ColumnDeclaration {
             path: path, was: was, keyring: keyring.name, key: try Self.key(fields),
             context: try Self.context(fields, keyring, cores), predicate: try fields.text("where"),
             plaintext: try fields.choice("plaintext", of: PlaintextPolicy.self) ?? .refuse,
-            assignments: try Self.assignments(fields))
+            assignments: try Self.assignments(fields), acknowledged: try Self.acknowledged(fields))
     }
 
     private static func path(_ text: String, _ place: Place, _ what: String) throws(ScriptingError) -> ColumnPath {
@@ -67,6 +67,17 @@ extension ColumnDeclaration {
                 hint: "It can express: \(possible).")
         }
         return scheme
+    }
+
+    private static func acknowledged(_ fields: Fields) throws(ScriptingError) -> Set<Acknowledgement> {
+        var acknowledged: Set<Acknowledgement> = []
+        for word in try fields.texts("acknowledge", orOne: true) ?? [] {
+            guard let known = Acknowledgement(rawValue: word) else {
+                throw fields.unknown("acknowledge", word, among: Acknowledgement.allCases.map(\.rawValue))
+            }
+            acknowledged.insert(known)
+        }
+        return acknowledged
     }
 
     private static func assignments(_ fields: Fields) throws(ScriptingError) -> [ColumnTarget.Assignment] {

@@ -74,9 +74,10 @@ extension Connection {
         do {
             answers = try send(all, doing: action, object)
             // A connection may have died while nobody used it; nothing was asked of it yet.
-            if mayRepeat, handle == nil, let failure = answers.failure { throw failure }
+            if mayRepeat, handle == nil, wait.givenUpAfter == nil, let failure = answers.failure { throw failure }
         } catch let error as StorageError
             where mayRepeat && error.code == .storeUnavailable && handle == nil && !isClosed
+            && wait.givenUpAfter == nil
         {
             return Self.answers(try send(all, doing: action, object), to: statements, of: all)
         }
@@ -95,6 +96,13 @@ extension Connection {
             $0.isPrepared ? try preparedName($0.text, $0.parameters, doing: action, object) : nil
         }
         waiting = []
+        return try awaiting { try exchange(all, names, on: connection, doing: action, object) }
+    }
+
+    /// Sends statements in a pipeline and reads their answers.
+    private func exchange(
+        _ all: [Statement], _ names: [String?], on connection: OpaquePointer, doing action: String, _ object: String?
+    ) throws -> Answers {
         var isSent = PQenterPipelineMode(connection) == 1
         for (statement, name) in zip(all, names) where isSent {
             isSent =
@@ -112,6 +120,7 @@ extension Connection {
         var failure: StorageError?
         for _ in all {
             let result = PQgetResult(connection).map(ResultSet.init)
+            wait.heard()
             if let result, result.isSuccess {
                 results.append(result)
             } else if failure == nil {

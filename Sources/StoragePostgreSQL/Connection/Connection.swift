@@ -1,6 +1,5 @@
 internal import CPostgreSQL
 internal import Dispatch
-internal import Foundation
 internal import KeyModel
 internal import Storage
 
@@ -23,6 +22,10 @@ final class Connection: @unchecked Sendable {
     /// What was found out about columns, each with what the catalogue looked like then.
     var knownShapes: [ColumnTarget: (fingerprint: String, shape: ColumnShape)] = [:]
     private(set) var isClosed = false
+    /// What it waits for.
+    let wait = AnswerWait()
+    /// Whether statements may take as long as they want.
+    private var isUnlimited = false
 
     /// The oldest server that has all that is needed, first of all `CREATE OR REPLACE TRIGGER`.
     private static let oldestServer: CInt = 140_000
@@ -109,12 +112,27 @@ extension Connection {
     /// Runs statements without parameters, as many as the text holds, and returns the last one's answer.
     func run(_ text: String, doing action: String = "use", _ object: String? = nil) throws -> ResultSet {
         if !waiting.isEmpty, let failure = try together([], doing: action, object).failure { throw failure }
-        return try checked(PQexec(try connected(), text), doing: action, object)
+        let connection = try connected()
+        return try checked(awaiting { PQexec(connection, text) }, doing: action, object)
     }
 
-    /// Sets the connection back to what it was set to when it was made; a connection that is gone is made anew anyway.
-    func restoreSettings() {
-        _ = try? run("SET statement_timeout = \(settings.statementTimeout.wholeMilliseconds)")
+    /// Does work whose statements may take as long as they want.
+    func withoutTimeLimit(_ body: () throws -> Void) throws {
+        _ = try run("SET statement_timeout = 0")
+        isUnlimited = true
+        defer {
+            isUnlimited = false
+            // A connection that is gone is made anew anyway.
+            _ = try? run("SET statement_timeout = \(settings.statementTimeout.wholeMilliseconds)")
+        }
+        try body()
+    }
+
+    /// Makes calls that wait for the server; ``ServerWatch`` looks after them.
+    func awaiting<Value>(_ body: () throws -> Value) rethrows -> Value {
+        wait.begin(on: PQsocket(handle), limit: isUnlimited ? nil : settings.statementTimeout)
+        defer { wait.end() }
+        return try body()
     }
 
     /// Runs one statement.
@@ -141,10 +159,12 @@ extension Connection {
         if isPrepared { try makeRoomForPrepared(1) }
         let name = isPrepared ? try preparedName(text, parameters, doing: action, object) : nil
         let result = withWireForm(parameters) { count, types, values, lengths, formats in
-            if let name {
-                PQexecPrepared(connection, name, count, values, lengths, formats, isBinary ? 1 : 0)
-            } else {
-                PQexecParams(connection, text, count, types, values, lengths, formats, isBinary ? 1 : 0)
+            awaiting { () -> OpaquePointer? in
+                if let name {
+                    PQexecPrepared(connection, name, count, values, lengths, formats, isBinary ? 1 : 0)
+                } else {
+                    PQexecParams(connection, text, count, types, values, lengths, formats, isBinary ? 1 : 0)
+                }
             }
         }
         return try checked(result, doing: action, object)
@@ -153,14 +173,15 @@ extension Connection {
     /// How many parameters a statement takes, which is compiled and not run.
     func parameterCount(of text: String) throws -> Int {
         let connection = try connected()
-        _ = try checked(PQprepare(connection, "", text, 0, nil), doing: "use", nil)
-        return try checked(PQdescribePrepared(connection, ""), doing: "use", nil).parameterCount
+        _ = try checked(awaiting { PQprepare(connection, "", text, 0, nil) }, doing: "use", nil)
+        return try checked(awaiting { PQdescribePrepared(connection, "") }, doing: "use", nil).parameterCount
     }
 
     /// Forgets all prepared statements where so many more would be too many.
     func makeRoomForPrepared(_ count: Int) throws {
         guard prepared.count + count > Self.preparedLimit else { return }
-        _ = try checked(PQexec(try connected(), "DEALLOCATE ALL"), doing: "use", nil)
+        let connection = try connected()
+        _ = try checked(awaiting { PQexec(connection, "DEALLOCATE ALL") }, doing: "use", nil)
         prepared = [:]
     }
 
@@ -173,7 +194,7 @@ extension Connection {
         if let name = prepared[key] { return name }
         let name = "keyturn_\(prepared.count)"
         let result = types.withUnsafeBufferPointer { types in
-            PQprepare(handle, name, text, CInt(types.count), types.baseAddress)
+            awaiting { PQprepare(handle, name, text, CInt(types.count), types.baseAddress) }
         }
         _ = try checked(result, doing: action, object)
         prepared[key] = name
@@ -189,7 +210,10 @@ extension Connection {
     /// Why a statement failed, nil for one without an answer; the connection is given up where it was lost.
     func failure(of result: ResultSet?, doing action: String, _ object: String?) -> StorageError {
         let isLost = PQstatus(handle) != CONNECTION_OK
-        let message = result.map(\.primaryMessage).flatMap { $0.isEmpty ? nil : $0 } ?? Self.message(of: handle)
+        let said = result.map(\.primaryMessage).flatMap { $0.isEmpty ? nil : $0 } ?? Self.message(of: handle)
+        let message =
+            wait.givenUpAfter.map { "the server has answered nothing for \($0.components.seconds) s, nor anybody else" }
+            ?? said
         let state = isLost && result.map { !$0.sqlState.hasPrefix("57") } ?? true ? "" : result?.sqlState ?? ""
         let error = ServerError(state: state, message: place.masked(message))
         if isLost { disconnect() }
@@ -244,15 +268,18 @@ extension Connection {
             ("keepalives_count", "3"), ("tcp_user_timeout", "60000"), ("dbname", place.text),
             ("client_encoding", "UTF8"), ("application_name", "keyturn"),
         ]
-        guard let made = Self.connect(options) else { throw unreachable("memory is short") }
+        guard let made = withConnectionOptions(options, { PQconnectdbParams($0, $1, 1) }) else {
+            throw unreachable("memory is short")
+        }
         handle = made
         do {
             guard PQstatus(made) == CONNECTION_OK else { throw unreachable(Self.message(of: made)) }
             PQsetNoticeProcessor(made, { _, _ in }, nil)
+            wait.connected(to: Self.address(of: made))
             guard PQserverVersion(made) >= Self.oldestServer else {
                 throw unreachable("the server is older than PostgreSQL 14")
             }
-            _ = try checked(PQexec(made, settings.statements), doing: "use", nil)
+            _ = try checked(awaiting { PQexec(made, settings.statements) }, doing: "use", nil)
         } catch {
             disconnect()
             throw error
@@ -260,17 +287,18 @@ extension Connection {
         return made
     }
 
-    private static func connect(_ options: [(name: String, value: String)]) -> OpaquePointer? {
-        // Owned copies, since libpq wants an array of addresses.
-        let names = options.map { strdup($0.name) }
-        let values = options.map { strdup($0.value) }
-        defer { for copy in names + values { free(copy) } }
-        return PQconnectdbParams(
-            names.map { UnsafePointer($0) } + [nil], values.map { UnsafePointer($0) } + [nil], 1)
+    /// The one server that a connection has been made to, out of several that the connection string may name.
+    private static func address(of handle: OpaquePointer) -> AnswerWait.Address {
+        [("host", PQhost(handle)), ("hostaddr", PQhostaddr(handle)), ("port", PQport(handle))]
+            .reduce(into: [:]) { address, setting in
+                if let text = setting.1.map({ String(cString: $0) }), !text.isEmpty { address[setting.0] = text }
+            }
     }
 
     /// Gives the connection up; it is made anew when it is next used.
     func disconnect() {
+        // The number of its socket may be another's as soon as it is closed.
+        wait.end()
         PQfinish(handle)
         handle = nil
         prepared = [:]

@@ -13,7 +13,7 @@ final class ConnectionPool: Sendable {
         var closers: [CheckedContinuation<Void, Never>] = []
     }
 
-    private let connections: [Connection]
+    let connections: [Connection]
     private let state: Mutex<State>
 
     init(_ connections: [Connection]) {

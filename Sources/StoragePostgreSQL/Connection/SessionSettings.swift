@@ -5,7 +5,7 @@ struct SessionSettings: Sendable {
     /// How long any other statement waits for a lock.
     var lockTimeout: Duration = .seconds(5)
     /// How long a statement may take.
-    var statementTimeout: Duration = .seconds(600)
+    var statementTimeout: Duration
     /// How long the server lets a transaction of ours stand idle, should this process be stopped in its midst.
     var idleTimeout: Duration = .seconds(60)
 

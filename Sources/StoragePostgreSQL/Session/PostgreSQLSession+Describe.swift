@@ -44,8 +44,8 @@ extension PostgreSQLSession {
             indexedColumns: secondary.reduce(into: []) { $0.formUnion($1.columns) },
             uniqueColumns: secondary.filter(\.isUnique).reduce(into: []) { $0.formUnion($1.columns) },
             computedFromColumns: try reader.generatingColumns().union(indexes.flatMap(\.computedFrom)),
-            triggers: try reader.updateTriggers(), estimatedRows: size.rows, estimatedBytes: size.bytes,
-            storesOutOfLine: size.outOfLine)
+            triggers: try reader.updateTriggers(), subscriptions: try reader.subscriptions(),
+            estimatedRows: size.rows, estimatedBytes: size.bytes, storesOutOfLine: size.outOfLine)
     }
 }
 
@@ -87,7 +87,7 @@ private struct TableReader {
             """)
     }
 
-    /// Triggers and rules that an update fires, and subscriptions that write beside the application.
+    /// Triggers and rules that an update fires.
     func updateTriggers() throws -> [TriggerDescription] {
         try session.rows(
             """
@@ -97,12 +97,24 @@ private struct TableReader {
             UNION ALL
             SELECT rulename::text, pg_get_ruledef(oid) FROM pg_rewrite
             WHERE ev_class = $1::oid AND ev_type = '2' AND ev_enabled <> 'D'
-            UNION ALL
-            SELECT 'logical replication', 'a subscription writes to this table; each UPDATE that arrives meets the fence'
-            FROM pg_subscription_rel WHERE srrelid = $1::oid
             ORDER BY 1, 2
             """, [.integer(table.id), .text(FenceText.prefix)]
         ).map { TriggerDescription(name: try $0.text(0), definition: try $0.text(1)) }
+    }
+
+    /// The subscriptions that write to the table beside the application, partitions and what it is one of included.
+    ///
+    /// They are named by a function, since not every role may read the catalogue of their names.
+    func subscriptions() throws -> [String] {
+        try session.rows(
+            """
+            SELECT DISTINCT coalesce((pg_identify_object('pg_subscription'::regclass, r.srsubid, 0)).identity, r.srsubid::text)
+            FROM pg_subscription_rel AS r WHERE r.srrelid IN (
+                SELECT relid::oid FROM pg_partition_tree($1::oid::regclass)
+                UNION ALL SELECT relid::oid FROM pg_partition_ancestors($1::oid::regclass) UNION ALL SELECT $1::oid)
+            ORDER BY 1
+            """, [.integer(table.id)]
+        ).map { try $0.text(0) }
     }
 
     /// About how many rows there are and how many bytes they take with their indexes, partitions included.
