@@ -312,7 +312,7 @@ let package = Package(
         .testTarget(
             name: "RotationTests",
             dependencies: [
-                "ControlStore", "Fernet", "KR1", "KeyModel", "PluginKit", "Providers", "Rotation", "Storage",
+                "Backups", "ControlStore", "Fernet", "KR1", "KeyModel", "PluginKit", "Providers", "Rotation", "Storage",
                 "StorageSQLite", "ToolTesting", .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict

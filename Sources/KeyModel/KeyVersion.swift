@@ -48,4 +48,13 @@ public struct KeyVersion: Hashable, Sendable {
         }
         retiredAt = time
     }
+
+    /// Records that values lie under this version again after all, so that it counts as unused from a later time on.
+    ///
+    /// A deactivated version is no longer retired: the next run that counts nothing under it retires it anew. A compromised one
+    /// stays retired, as of this time, so that nobody has it opened again for everyone by writing values under it.
+    public mutating func reappear(at time: Timestamp) {
+        guard retiredAt != nil else { return }
+        retiredAt = state == .compromised ? time : nil
+    }
 }

@@ -30,6 +30,8 @@ package struct RotationContext: Sendable {
     package var hooks: (any RunHooks)?
     /// What keyturn.lua says of the providers other than the built-in one.
     package var declared: [Name: ProviderDeclaration] = [:]
+    /// Says what keeps the next backup from being made, in words, and nil where nothing does; nil where no backups are declared.
+    package var backupObstacle: (@Sendable () async throws -> String?)?
 
     /// The database.
     package var engine: any StorageEngine { control.engine }
@@ -62,6 +64,7 @@ extension RotationContext {
             signer: signer, actor: actor, holder: holder, now: now, reached: reached, logger: logger)
         patient.hooks = hooks
         patient.declared = declared
+        patient.backupObstacle = backupObstacle
         return patient
     }
 }

@@ -14,8 +14,10 @@ package struct SQLiteFileCopier: Sendable {
     /// After so many beginnings the writers are held off instead.
     private static let mostRestarts = 3
 
-    /// Makes a copier.
-    package init() {}
+    private let patience: Duration
+
+    /// Makes a copier that waits so long for those who hold what it is to replace.
+    package init(patience: Duration = .seconds(10)) { self.patience = patience }
 
     /// Copies a database as it is at one instant to a new file, durable when the call returns.
     ///
@@ -70,22 +72,40 @@ package struct SQLiteFileCopier: Sendable {
         } catch { throw file.error(of: error, doing: "check") }
     }
 
-    /// Brings into a database file what its log or journal holds, so that the file alone is complete.
+    /// Writes a database over another one, in one transaction of the other one.
     ///
-    /// - Throws: ``StorageError`` with `storeBusy` where somebody uses it, or `storeDamaged` for what is no database.
-    package func settle(_ path: String) throws {
-        let file = DatabaseFile(path: path, busyTimeout: .seconds(5))
-        try file.check(creating: false)
-        let queue = try file.open(.writing)
-        defer { try? queue.close() }
+    /// The file stays the same one: whoever has it open sees the old database up to the commit and the new one from then on,
+    /// and what any of them writes or closes later belongs to what stands there. A crash leaves the one or the other.
+    ///
+    /// - Throws: ``StorageError`` with `storeBusy` where others hold it for too long, `storeDamaged` where what stands there is
+    ///   no database, or `storeFull`; nothing was changed then.
+    package func replace(_ path: String, with source: String) throws {
+        let (from, to) = (
+            DatabaseFile(path: source, busyTimeout: .seconds(5)), DatabaseFile(path: path, busyTimeout: patience)
+        )
+        try from.check(creating: false)
+        try to.check(creating: false)
+        let input = try from.open(.reading)
+        defer { try? input.close() }
+        let output = try to.open(.writing)
+        defer { try? output.close() }
         do {
-            // Reading has rolled back what a journal holds. A log that is left while others read is not empty.
-            let isHeld = try queue.inDatabase { try Int.fetchOne($0, sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
-            guard isHeld == 0 else {
-                throw StorageError(
-                    .storeBusy, "cannot settle \(file): others use it", hint: "Stop whatever has it open, then retry.")
+            let size = try input.inDatabase { try Int.fetchOne($0, sql: "PRAGMA page_size") }
+            try output.inDatabase { database in
+                let isLogged = try String.fetchOne(database, sql: "PRAGMA journal_mode") == "wal"
+                let present = try Int.fetchOne(database, sql: "PRAGMA page_size")
+                guard !isLogged || present == size else {
+                    throw StorageError(
+                        .storeUnavailable,
+                        "cannot replace \(to): its pages are of another size, which its log does not allow",
+                        hint: "Restore to a new file, stop whatever uses the old one, and put the new one in its place."
+                    )
+                }
             }
-        } catch { throw file.error(of: error, doing: "settle") }
+            try input.inDatabase { database in try output.inDatabase { try database.backup(to: $0) } }
+        } catch { throw to.error(of: error, doing: "replace") }
+        // So that the file alone is complete; where a reader holds the log, whoever closes last sees to it.
+        _ = try? output.inDatabase { try Int.fetchOne($0, sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
     }
 
     private func copy(_ source: Database, to target: Database, _ pace: Pace) throws {

@@ -42,6 +42,16 @@ extension BackupRuns {
             #expect(try await whole.list().first?.keysScanned.bool == true)
         }
 
+        @Test func whatACommandRestoresIsOpened() async throws {
+            let archive = try await archive(Self.copying(), restore: Self.restoring)
+            try await archive.backUp("--verify", "restore")
+            let folder = archive.sandbox.path("restored")
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            let result = try await archive.sandbox.keyturn("backup", "restore", "1", "--to", folder, "-o", "json")
+                .expecting().json.result
+            #expect(result.opened.integer == 40 && result.unopenable.integer == 0, "\(result)")
+        }
+
         @Test func aLocationStandsForOneBackupAndASizeIsNotBelievedBlindly() async throws {
             let archive = try await archive(
                 """
@@ -70,6 +80,7 @@ extension BackupRuns {
                 truncated) truncate -s -4096 copy-$$.db ;;
                 altered) sqlite3 copy-$$.db "DROP TRIGGER IF EXISTS keyturn_1_insert"; sed -i 's/kr1/kr2/g; s/KR1/KR2/g' copy-$$.db ;;
                 older) cp old.db copy-$$.db ;;
+                foreign) sqlite3 copy-$$.db "UPDATE keyturn_instance SET id = 'another'" ;;
                 keyless) sqlite3 copy-$$.db "DELETE FROM keyturn_wraps" ;;
                 esac
                 \(Self.naming)
@@ -87,7 +98,7 @@ extension BackupRuns {
                 #expect(rotation.isRunning)
                 try await Task.sleep(for: .milliseconds(50))
             }
-            for mode in ["empty", "truncated", "altered", "older", "keyless"] {
+            for mode in ["empty", "truncated", "altered", "foreign", "older", "keyless"] {
                 try archive.sandbox.write(mode, to: "mode")
                 let code = try await archive.code("backup", "create", "--run", "2", "--verify", "restore")
                 #expect(code?.hasPrefix("data") == true || code == "storeDamaged", "\(mode): \(code ?? "accepted")")

@@ -30,10 +30,15 @@ struct LostAnswerTests {
             control: ControlStore(engine: engine),
             declaration: BackupDeclaration(directory: sandbox.path("backups")), location: .sqlite(path: path),
             seams: BackupSeams(
-                opener: InstanceReader(), copier: Copier(), connect: { _ in throw CancellationError() },
+                opener: InstanceReader(), copier: Copier(), connect: { try Self.connect($0) },
                 reach: { _ in [:] }, escrow: nil, now: { Timestamp(milliseconds: 1_800_000_000_000) },
                 reached: { [engine] in if $0 == .manifestPlaced { engine.begin() } },
                 environment: ProcessInfo.processInfo.environment, actor: "tester"))
+    }
+
+    private static func connect(_ location: DatabaseLocation) throws -> any StorageEngine {
+        guard case .sqlite(let path) = location else { throw CancellationError() }
+        return try SQLiteEngine(path: path)
     }
 
     private var files: [String] {
@@ -78,7 +83,7 @@ private struct Copier: DatabaseFileCopier {
     func copy(
         _ source: String, to target: String, bytesPerSecond: Int64?, isCancelled: @escaping @Sendable () -> Bool
     ) throws { try copier.copy(source, to: target, bytesPerSecond: bytesPerSecond, isCancelled: isCancelled) }
-    func settle(_ path: String) throws { try copier.settle(path) }
+    func replace(_ path: String, with source: String) throws { try copier.replace(path, with: source) }
     func check(_ path: String) throws { try copier.check(path) }
 }
 

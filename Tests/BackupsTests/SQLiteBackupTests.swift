@@ -143,7 +143,7 @@ extension BackupRuns {
             let list = try await archive.list()
             let keys = list.map { $0.keys.array.compactMap(\.string) }
             #expect(keys.count == 2 && keys[0] == keys[1] && keys[0].count == 1, "\(keys)")
-            #expect(list[0].keysScanned.bool == false)
+            #expect(list[0].keysScanned.bool == true, "its values were opened, whatever the manifest says")
             let other = archive.sandbox.path("backups/huge.db.age")
             try FileManager.default.copyItem(atPath: made.file, toPath: other)
             try text.replacing(/"bytes" : \d+/, with: "\"bytes\" : \(Int64.max)")
@@ -151,29 +151,106 @@ extension BackupRuns {
             #expect(try await archive.code("backup", "import", other, "--identity", "id.txt") == "dataDamaged")
         }
 
-        @Test func replacingLosesNothingOfWhatOthersStillUse() async throws {
+        @Test func replacingIsSafeForThoseWhoHaveTheDatabaseOpen() async throws {
             let archive = try await Archive.adopted()
             let backup = try await archive.backUp()
-            try archive.execute("CREATE TABLE later (id INTEGER PRIMARY KEY)")
+            try archive.execute("CREATE TABLE later (id INTEGER PRIMARY KEY); INSERT INTO later VALUES (1)")
             var configuration = Configuration()
             configuration.allowsUnsafeTransactions = true
-            let reader = try DatabaseQueue(path: archive.sandbox.path("app.db"), configuration: configuration)
-            try reader.inDatabase { database in
+            configuration.busyMode = .timeout(20)
+            let old = try DatabaseQueue(path: archive.sandbox.path("app.db"), configuration: configuration)
+            let arguments = [
+                "backup", "restore", "\(backup.id)", "--identity", "id.txt", "--to", "app.db", "--replace", "--yes",
+            ]
+            // While somebody writes not even the intent can be recorded, so nothing is done.
+            try old.inDatabase { try $0.execute(sql: "BEGIN IMMEDIATE; INSERT INTO later VALUES (2)") }
+            let refused = try await archive.sandbox.start(arguments: arguments + ["-o", "json"]).wait()
+            #expect(refused.json.error.code.string == "storeAuditUnavailable", "\(refused)")
+            try old.inDatabase { try $0.execute(sql: "COMMIT") }
+            #expect(try archive.integer("SELECT count(*) FROM later") == 2)
+            // Whoever reads keeps what it sees, and finds the restored database afterwards.
+            try old.inDatabase { database in
                 try database.execute(sql: "BEGIN")
                 _ = try Int.fetchOne(database, sql: "SELECT count(*) FROM later")
             }
-            // What is written now stays in the log, since the reader holds on to what it sees.
-            try archive.execute("INSERT INTO later VALUES (1)")
-            let arguments = [
-                "backup", "restore", "\(backup.id)", "--identity", "id.txt", "--to", "app.db", "--replace",
-            ]
-            let refused = try await archive.sandbox.start(arguments: arguments + ["--yes", "-o", "json"]).wait()
-            #expect(refused.json.error.code.string == "storeBusy", "\(refused)")
-            try reader.inDatabase { try $0.execute(sql: "COMMIT") }
-            try reader.close()
-            #expect(try archive.integer("SELECT count(*) FROM later") == 1)
-            _ = try await archive.sandbox.start(arguments: arguments + ["--yes"]).wait().expecting()
-            #expect(try archive.integer("SELECT count(*) FROM sqlite_schema WHERE name = 'later'") == 0)
+            _ = try await archive.sandbox.start(arguments: arguments).wait().expecting()
+            #expect(try old.inDatabase { try Int.fetchOne($0, sql: "SELECT count(*) FROM later") } == 2)
+            try old.inDatabase { try $0.execute(sql: "COMMIT") }
+            #expect(
+                try old.inDatabase {
+                    try Int.fetchOne($0, sql: "SELECT count(*) FROM sqlite_schema WHERE name = 'later'")
+                } == 0)
+            // What others write meanwhile is not taken away by its closing.
+            let young = try DatabaseQueue(path: archive.sandbox.path("app.db"), configuration: configuration)
+            try young.inDatabase { try $0.execute(sql: "UPDATE secret SET note = 'young' WHERE id = 1") }
+            try old.close()
+            #expect(try archive.integer("SELECT count(*) FROM secret WHERE note = 'young'") == 1)
+            try young.close()
+            #expect(try archive.integer("SELECT count(*) FROM secret WHERE note = 'young'") == 1)
+            _ = try await archive.sandbox.keyturn("recover", "--yes").expecting()
+            _ = try await archive.sandbox.keyturn("verify").expecting()
+        }
+
+        @Test func aDaemonGoesOnWithTheDatabaseThatItHasReplaced() async throws {
+            let archive = try await Archive.adopted()
+            let daemon = try await archive.sandbox.serve()
+            let backup = try await archive.backUp()
+            _ = try await archive.sandbox.keyturn("rotate", "main", "--yes").expecting()
+            try archive.execute("DELETE FROM secret WHERE id > 10")
+            _ = try await archive.sandbox.keyturn(
+                "backup", "restore", "\(backup.id)", "--identity", archive.sandbox.path("id.txt"), "--to",
+                archive.sandbox.path("app.db"), "--replace", "--yes"
+            ).expecting()
+            #expect(try archive.integer("SELECT count(*) FROM secret") == 40)
+            #expect(try await archive.code("rotate", "main", "--yes") == "storeSetBack")
+            _ = try await archive.sandbox.keyturn("recover", "--yes").expecting()
+            _ = try await archive.sandbox.keyturn("rotate", "main", "--yes").expecting()
+            _ = try await archive.sandbox.keyturn("verify").expecting()
+            #expect(daemon.isRunning, "\(daemon.errorSoFar)")
+            daemon.signal(SIGTERM)
+            _ = try await daemon.wait()
+            _ = try await archive.sandbox.keyturn("verify").expecting()
+        }
+
+        @Test func aBackupWaitsForWhoeverHoldsTheFolderAndTellsThatItDid() async throws {
+            let archive = try await Archive.adopted()
+            try await archive.backUp()
+            let lock = try #require(fopen(archive.sandbox.path("backups/.lock"), "r+"))
+            #expect(flock(fileno(lock), LOCK_EX | LOCK_NB) == 0)
+            let running = try archive.sandbox.start("backup", "create", "-o", "json")
+            try await Task.sleep(for: .seconds(2))
+            #expect(running.isRunning, "\(running.errorSoFar)")
+            flock(fileno(lock), LOCK_UN)
+            let output = try await running.wait()
+            #expect(output.exitCode == 0, "\(output)")
+            #expect(flock(fileno(lock), LOCK_EX | LOCK_NB) == 0)
+            let late = try await archive.code("backup", "create")
+            #expect(late == "callerPolicyForbids")
+            fclose(lock)
+        }
+
+        @Test func keysAreErasedOnlyWhereNoBackupIsMadeButReadWhileOneIs() async throws {
+            let archive = try await Archive.adopted(more: ", destruction_delay = \"1s\"")
+            _ = try await archive.sandbox.keyturn("rotate", "main", "--yes").expecting()
+            try await archive.backUp("--verify", "restore")
+            _ = try await archive.sandbox.keyturn("keyring", "destroy", "main", "--reason", "superseded").expecting()
+            try await Task.sleep(for: .seconds(1.1))
+            let lock = try #require(fopen(archive.sandbox.path("backups/.lock"), "r+"))
+            #expect(flock(fileno(lock), LOCK_EX | LOCK_NB) == 0)
+            let refused = try await archive.sandbox.keyturn("keyring", "erase", "1", "--yes", "-o", "json")
+            #expect(refused.json.error.code.string == "callerPolicyForbids", "\(refused)")
+            #expect(refused.json.error.message.string?.contains("makes or removes backups") == true, "\(refused)")
+            #expect(try archive.integer("SELECT count(*) FROM keyturn_wraps") == 2)
+            // A condition that does not hold is told without waiting for the folder, so the values were read before.
+            try archive.execute("CREATE TABLE other (id INTEGER PRIMARY KEY, stray TEXT)")
+            try archive.execute(
+                "INSERT INTO other SELECT 1, 'kr1.01020304' || substr(value, 13) FROM secret WHERE id = 1")
+            let unknown = try await archive.sandbox.keyturn("keyring", "erase", "1", "--yes", "-o", "json")
+            #expect(unknown.json.error.message.string?.contains("unknown ciphertext") == true, "\(unknown)")
+            try archive.execute("DROP TABLE other")
+            fclose(lock)
+            _ = try await archive.sandbox.keyturn("keyring", "erase", "1", "--yes").expecting()
+            #expect(try archive.integer("SELECT count(*) FROM keyturn_wraps") == 1)
         }
 
         @Test func aProgramThatDecryptsHasItsTimeAndCanBeStopped() async throws {
@@ -214,6 +291,46 @@ extension BackupRuns {
                 #expect(late.json.error.code.string == "providerTimedOut", "\(late)")
             }
             #expect(try await archive.list().first?.verified.string == "checksums", "nothing is known against it")
+        }
+
+        @Test(arguments: [
+            ("exec sleep 600", "providerTimedOut"), ("echo nothing of the kind", "dataDamaged"),
+            ("exit 0", "dataDamaged"),
+            ("head -c 1000000 /dev/urandom", "dataDamaged"),
+            ("echo 'out of memory' >&2; exit 1", "providerProgramFailed"),
+            ("exec REAL \"$@\" | head -c 20000", "dataDamaged"),
+        ])
+        func aProgramThatEncryptsAndFailsLeavesNothing(script: String, code: String) async throws {
+            let timeout = code == "providerTimedOut" ? "3s" : "120s"
+            let archive = try await Archive.adopted(more: ", timeout = \"\(timeout)\"")
+            let real = try await archive.sandbox.run("/bin/sh", "-c", "command -v age").expecting().line
+            try FileManager.default.createDirectory(
+                atPath: archive.sandbox.path("bin"), withIntermediateDirectories: true)
+            let text = script.replacingOccurrences(of: "REAL", with: real)
+            try await archive.sandbox.writeProgram(
+                "#!/bin/sh\n[ \"$1\" = -e ] || exec \(real) \"$@\"\n\(text)\n", to: "bin/age")
+            let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
+            archive.sandbox.variables["PATH"] = archive.sandbox.path("bin") + ":" + path
+            #expect(try await archive.code("backup", "create", "--verify", "checksums") == code)
+            #expect(archive.files().isEmpty)
+            #expect(try await archive.list().isEmpty)
+        }
+
+        @Test func byDefaultExactlyTheKeysThatValuesLieUnderAreListed() async throws {
+            let archive = try await Archive.adopted()
+            _ = try await archive.sandbox.keyturn("rotate", "main", "--yes").expecting()
+            try await archive.backUp("--verify", "restore")
+            try await archive.backUp()
+            let list = try await archive.list()
+            #expect(list.map(\.verified.string) == ["checksums", "restore"])
+            #expect(list.allSatisfy { $0.keysScanned.bool == true && $0.wrappedKeys.array.count == 2 })
+            let keys = list.map { $0.keys.array.compactMap(\.string) }
+            #expect(keys[0].count == 1 && keys[0] == keys[1])
+            // A table that cannot be looked through may hold anything.
+            try archive.execute("CREATE TABLE bag (what TEXT)")
+            try await archive.backUp("--verify", "checksums")
+            let broad = try #require(try await archive.list().first)
+            #expect(broad.keysScanned.bool == false && broad.keys.array.count == 2, "\(broad)")
         }
 
         @Test func prunesNeverBelowTwoThatCanBeUsed() async throws {
@@ -319,6 +436,22 @@ extension BackupRuns {
             #expect(archive.files() == ["filler"])
             #expect(try await archive.list().isEmpty)
             withExtendedLifetime(disk) {}
+        }
+
+        @Test(.enabled(if: SmallDisk.canBeMounted, "mounting a tmpfs is not allowed here"))
+        func aRunWhoseBackupDoesNotFitIsRefusedBeforeItBegins() async throws {
+            let archive = try await Archive.adopted(rows: 300, padding: 4000)
+            try archive.configure(keyring: ", backup = \"required\"")
+            let disk = try SmallDisk(at: archive.sandbox.path("backups"), bytes: 1 << 20)
+            let plan = try await archive.sandbox.keyturn("plan", "main", "-o", "json")
+            let refusals = plan.json.result.refusals.array.compactMap(\.string)
+            #expect(refusals.contains { $0.hasPrefix("the backup before the run does not fit: ") }, "\(plan)")
+            let refused = try await archive.sandbox.keyturn("rotate", "main", "--yes", "-o", "json")
+            #expect(refused.exitCode != 0 && refused.json.error.message.string?.contains("does not fit") == true)
+            #expect(try archive.integer("SELECT count(*) FROM keyturn_runs") == 1, "no run was begun")
+            withExtendedLifetime(disk) {}
+            // An emergency is not held back.
+            _ = try await archive.sandbox.keyturn("rotate", "main", "--emergency", "--yes").expecting()
         }
 
         @Test func aFolderThatIsNoneIsTold() async throws {

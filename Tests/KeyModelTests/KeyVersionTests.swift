@@ -59,6 +59,16 @@ struct KeyVersionTests {
         }
     }
 
+    @Test(arguments: [KeyState.deactivated, .compromised])
+    func countsAsUnusedFromALaterTimeOnceValuesReappear(state: KeyState) throws {
+        var version = KeyVersion(id: try #require(KeyID(42)), state: state, createdAt: times[0])
+        version.reappear(at: times[1])
+        #expect(version.retiredAt == nil, "it was not retired")
+        try version.retire(at: times[1])
+        version.reappear(at: times[2])
+        #expect(version.retiredAt == (state == .compromised ? times[2] : nil) && version.state == state)
+    }
+
     private func fresh() throws -> KeyVersion {
         KeyVersion(id: try #require(KeyID(42)), state: .preActivation, createdAt: times[0])
     }

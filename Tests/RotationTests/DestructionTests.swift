@@ -124,6 +124,94 @@ struct DestructionTests {
         #expect(try await bench.opened(3) == "secret 3")
     }
 
+    @Test func aBackupMadeBetweenTheReadingAndTheErasingStopsIt() async throws {
+        let (bench, old) = try await retired()
+        let asked = try await ask(bench, old)
+        bench.clock.advance(by: .seconds(3601))
+        let code = await codeThrown {
+            _ = try await bench.engine().destroy(
+                asked.id, backup: Self.nothingElsewhere,
+                withoutBackups: { erase in
+                    try await bench.list(needing: [old])
+                    try await erase()
+                })
+        }
+        #expect(code == "callerPolicyForbids")
+        #expect(try await bench.control.read { try $0.wraps(of: old) }.count == 1)
+    }
+
+    @Test func aRunOrACountThatMetValuesUnderTheKeySinceStopsIt() async throws {
+        let bench = try await Bench.adopted(rows: 5)
+        let (old, stale) = (try await bench.active(), try bench.stored(3))
+        #expect(try await bench.run(.rotate).state == .done)
+        let (asked, fresh) = (try await ask(bench, old), try bench.stored(3))
+        bench.clock.advance(by: .seconds(3601))
+        let code = await codeThrown {
+            _ = try await bench.engine().destroy(
+                asked.id, backup: Self.nothingElsewhere,
+                withoutBackups: { erase in
+                    try bench.putPastTheFence(stale, row: 3)
+                    _ = try await bench.engine().status(counts: true)
+                    try bench.putPastTheFence(fresh, row: 3)
+                    try await erase()
+                })
+        }
+        #expect(code == "callerPolicyForbids")
+        #expect(try await bench.control.read { try $0.wraps(of: old) }.count == 1)
+    }
+
+    /// Who comes upon values under a retired key.
+    enum Finder: CaseIterable {
+        case status, request, destruction, run
+    }
+
+    @Test(arguments: Finder.allCases)
+    func whereValuesComeBackTheTimeThatAKeyIsKeptCountsAnew(finder: Finder) async throws {
+        let bench = try await Bench.adopted(rows: 5, policy: KeyringPolicy(keep: .seconds(86_400)))
+        let (old, stale) = (try await bench.active(), try bench.stored(3))
+        #expect(try await bench.run(.rotate).state == .done)
+        bench.clock.advance(by: .seconds(86_401))
+        let asked = try await ask(bench, old)
+        #expect(asked.state == "waiting", "\(asked.report.obstacles)")
+        bench.clock.advance(by: .seconds(3601))
+        try bench.putPastTheFence(stale, row: 3)
+        switch finder {
+        case .status: #expect(try await bench.engine().status(counts: true)?.problems.isEmpty == false)
+        case .request:
+            _ = try await bench.engine().destructionReport(
+                .init(keyring: .main, keys: [old], reason: "", backup: Self.nothingElsewhere))
+        case .destruction: #expect(await codeThrown { _ = try await destroy(bench, asked.id) } == "callerPolicyForbids")
+        case .run: break
+        }
+        #expect(try await bench.ring()[old]?.retiredAt == nil || finder == .run)
+        // Nothing lies under it any more; that alone does not make up for it.
+        let run = try await bench.run(.rotate)
+        let (retired, begun) = (try #require(try await bench.ring()[old]?.retiredAt), run.startedAt)
+        #expect(retired > begun, "a run has counted since")
+        let early = await codeThrown { _ = try await destroy(bench, asked.id) }
+        #expect(early == "callerPolicyForbids")
+        bench.clock.advance(by: .seconds(86_401))
+        _ = try await destroy(bench, asked.id)
+        #expect(try await bench.ring()[old]?.state == .destroyed)
+    }
+
+    @Test func aCompromisedKeyIsNotOpenedForEveryoneByWritingUnderIt() async throws {
+        let bench = try await Bench.adopted(rows: 5)
+        let (old, stale) = (try await bench.active(), try bench.stored(3))
+        #expect(try await bench.run(.rotate, urgency: .emergency).state == .done)
+        let before = try #require(try await bench.ring()[old]?.retiredAt)
+        bench.clock.advance(by: .seconds(60))
+        try bench.putPastTheFence(stale, row: 3)
+        _ = try await bench.engine().status(counts: true)
+        let after = try #require(try await bench.ring()[old]?.retiredAt)
+        #expect(after.since(before) >= .seconds(60))
+        await #expect(throws: (any Error).self) { _ = try await bench.opened(3) }
+        #expect(try await bench.run(.rotate).state == .done)
+        let last = try #require(try await bench.ring()[old]?.retiredAt)
+        #expect(last > after, "its time counts from where nothing lies under it")
+        #expect(try await bench.opened(3) == "secret 3")
+    }
+
     private func destroy(_ bench: Bench, _ id: Int64) async throws -> DestructionEntry {
         try await bench.engine().destroy(id, backup: Self.nothingElsewhere)
     }

@@ -42,8 +42,19 @@ protocol BackupEngine: Sendable {
 
     /// Restores a backup to a place of the caller's choice.
     ///
-    /// - Returns: Where the database is now; nil where its server must be started first.
-    func restore(_ stored: StoredFile, to target: RestoreTarget) async throws -> DatabaseLocation?
+    /// - Returns: What stands there now.
+    func restore(_ stored: StoredFile, to target: RestoreTarget) async throws -> Restored
+
+    /// Whether ``proveChecksums(_:scratch:)`` leaves a copy in the scratch folder that ``withRestored(_:scratch:_:)`` opens at once.
+    var leavesCopy: Bool { get }
+}
+
+/// What a restore has left.
+enum Restored: Sendable {
+    /// A database that can be connected to.
+    case database(DatabaseLocation)
+    /// The files of a cluster, whose server must be started first.
+    case cluster(RestoredCluster)
 }
 
 /// A program and its version.
@@ -81,6 +92,8 @@ struct RestoreTarget: Sendable {
 }
 
 extension BackupEngine {
+    var leavesCopy: Bool { false }
+
     /// Runs a program on the bytes of a backup, to its end.
     func feed(
         _ program: Program, from stored: StoredFile, output: Descriptor? = nil

@@ -112,7 +112,7 @@ struct LogicalBackupEngine: BackupEngine {
         }
     }
 
-    func restore(_ stored: StoredFile, to target: RestoreTarget) async throws -> DatabaseLocation? {
+    func restore(_ stored: StoredFile, to target: RestoreTarget) async throws -> Restored {
         let programs = try await programs("pg_restore")
         let inherited = seams.environment.filter { $0.key.hasPrefix("PG") || $0.key == "HOME" }
         let environment = inherited.merging(try seams.reach(target.place)) { $1 }
@@ -122,7 +122,7 @@ struct LogicalBackupEngine: BackupEngine {
             ["--exit-on-error", "--no-password", "--dbname=\(database)"]
             + (target.mayReplace ? ["--clean", "--if-exists"] : [])
         try await feed(programs.program("pg_restore", arguments, environment: environment), from: stored)
-        return .postgresql(url: target.place)
+        return .database(.postgresql(url: target.place))
     }
 
     /// Makes the database where there is none, and refuses one that holds something.
@@ -149,18 +149,26 @@ struct LogicalBackupEngine: BackupEngine {
         }
     }
 
-    /// Reads the row that says which instance the dump belongs to.
+    /// Reads the row that says which instance the dump belongs to, and how far that was.
     private func proveSource(_ stored: StoredFile, _ programs: PostgreSQLPrograms) async throws {
         let arguments = ["--data-only", "--schema=keyturn", "--table=instance", "--file=-"]
         let text = try await output(of: programs.program("pg_restore", arguments), from: stored)
-        let own = try await ControlStore(engine: server.engine).read { try $0.instance() }
-        guard let own, text.contains("COPY keyturn.instance"), text.contains(own.id) else {
+        guard let row = CopiedRow(first: "keyturn.instance", in: text) else {
             throw BackupError(
-                text.contains("COPY keyturn.instance") ? .dataForeign : .dataKeyringMissing,
-                text.contains("COPY keyturn.instance")
-                    ? "backup \(quoted(stored.path)) is of another database"
-                    : "backup \(quoted(stored.path)) holds no keyring: the schema keyturn is not in it")
+                .dataKeyringMissing,
+                "backup \(quoted(stored.path)) holds no keyring: the schema keyturn is not in it")
         }
+        let own = try await ControlStore(engine: server.engine).read { try $0.instance() }
+        let isOfOrigin = stored.origin.map { row["nonce"] == $0.nonce } ?? true
+        guard let own, row["id"] == own.id, isOfOrigin else {
+            throw BackupError(.dataForeign, "backup \(quoted(stored.path)) is of another database")
+        }
+        guard let origin = stored.origin, let epoch = row["epoch"].flatMap({ Int64($0) }), epoch < origin.epoch else {
+            return
+        }
+        throw BackupError(
+            .dataForeign,
+            "backup \(quoted(stored.path)) is older than it must be: it stands at epoch \(epoch), not \(origin.epoch)")
     }
 
     /// What a program says of the bytes of a backup.
@@ -205,4 +213,28 @@ struct LogicalBackupEngine: BackupEngine {
             try PostgreSQLPrograms.find(needed, server: major, environment: environment)
         }
     }
+}
+
+/// A row of a table, as `COPY` writes it in the text of a dump.
+struct CopiedRow {
+    private let values: [String: String]
+
+    /// Reads the first row of a table; nil where the text holds none.
+    init?(first table: String, in text: String) {
+        var lines = text.split(separator: "\n", omittingEmptySubsequences: false).drop {
+            !$0.hasPrefix("COPY \(table) (")
+        }
+        guard let head = lines.popFirst(), let row = lines.first, row != "\\.", let open = head.firstIndex(of: "("),
+            let close = head.lastIndex(of: ")"), open < close
+        else { return nil }
+        let names = head[head.index(after: open)..<close].split(separator: ",").map {
+            $0.trimmingCharacters(in: .whitespaces)
+        }
+        let fields = row.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
+        guard names.count == fields.count else { return nil }
+        values = Dictionary(zip(names, fields)) { first, _ in first }
+    }
+
+    /// The value of a column, as it stands there.
+    subscript(column: String) -> String? { values[column] }
 }

@@ -70,7 +70,7 @@ struct PhysicalBackupEngine: BackupEngine {
         }
     }
 
-    func restore(_ stored: StoredFile, to target: RestoreTarget) async throws -> DatabaseLocation? {
+    func restore(_ stored: StoredFile, to target: RestoreTarget) async throws -> Restored {
         let path = URL(filePath: target.place).standardizedFileURL.path
         let entries = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
         guard entries.isEmpty else {
@@ -78,8 +78,28 @@ struct PhysicalBackupEngine: BackupEngine {
                 .callerTargetExists, "cannot restore to \(quoted(path)): the folder is not empty",
                 hint: "Name a new folder; the files of a cluster are never laid over others.")
         }
-        _ = try await extracted(stored, to: path)
-        return nil
+        try RestoredCluster.refuse(path)
+        let isNew = access(path, F_OK) != 0
+        do {
+            let cluster = RestoredCluster(
+                folder: path, programs: try await extracted(stored, to: path),
+                database: try await server.facts().database,
+                user: try server.environment()["PGUSER"] ?? NSUserName())
+            try await onThread { try cluster.layOut($0) }
+            return .cluster(cluster)
+        } catch {
+            Self.empty(path, removing: isNew)
+            throw error
+        }
+    }
+
+    /// Takes away what was begun in a folder that was empty or not there.
+    private static func empty(_ folder: String, removing isWhole: Bool) {
+        let files = FileManager.default
+        for name in (try? files.contentsOfDirectory(atPath: folder)) ?? [] {
+            try? files.removeItem(atPath: folder + "/" + name)
+        }
+        if isWhole { rmdir(folder) }
     }
 
     /// Unpacks a backup and has `pg_verifybackup` check each file, and the log, against its manifest.
@@ -105,10 +125,8 @@ struct PhysicalBackupEngine: BackupEngine {
 
     /// Compares the number that a cluster is given when it is made.
     private func proveSource(_ stored: StoredFile, _ folder: String, _ programs: PostgreSQLPrograms) async throws {
-        let program = programs.program("pg_controldata", [folder])
-        let text = try await onThread { try ProgramOutput.of(program, patience: .seconds(60), isCancelled: $0) }
-        let line = text.split(separator: "\n").first { $0.hasPrefix("Database system identifier:") }
-        let found = line?.split(separator: " ").last.map(String.init)
+        let control = try await onThread { try programs.controlData(of: folder, isCancelled: $0) }
+        let found = control["Database system identifier"]
         guard found == (try await server.facts().systemIdentifier) else {
             throw BackupError(.dataForeign, "backup \(quoted(stored.path)) is of another server")
         }

@@ -11,6 +11,7 @@ struct SQLiteBackupEngine: BackupEngine {
 
     let method = BackupDeclaration.Method.sqlite
     let fileExtension = "db"
+    let leavesCopy = true
 
     func tool() async throws -> Tool { Tool(name: "sqlite", version: seams.copier.version) }
 
@@ -53,7 +54,7 @@ struct SQLiteBackupEngine: BackupEngine {
         }
     }
 
-    func restore(_ stored: StoredFile, to target: RestoreTarget) async throws -> DatabaseLocation? {
+    func restore(_ stored: StoredFile, to target: RestoreTarget) async throws -> Restored {
         let place = target.place.hasPrefix("sqlite:") ? String(target.place.dropFirst(7)) : target.place
         let path = URL(filePath: place).standardizedFileURL.path
         if access(path, F_OK) == 0, !target.mayReplace {
@@ -61,32 +62,49 @@ struct SQLiteBackupEngine: BackupEngine {
                 .callerTargetExists, "cannot restore to \(quoted(path)): a file stands there",
                 hint: "Name a new file; replacing one takes --replace and a typed confirmation.")
         }
+        for suffix in ["-wal", "-journal"] where access(path, F_OK) != 0 && access(path + suffix, F_OK) == 0 {
+            throw BackupError(
+                .callerTargetExists,
+                "cannot restore to \(quoted(path)): the log of another database stands at \(quoted(path + suffix))",
+                hint: "Name a new file, or move that log away if nothing needs it any more.")
+        }
         let partial = path + ".restoring"
         unlink(partial)
         do {
             try await onThread { isCancelled in
                 try stored.extract(to: partial, isCancelled: isCancelled)
                 try seams.copier.check(partial)
-                try settle(path)
-                guard rename(partial, path) == 0 else { throw BackupError.system("write", path) }
-                // They hold nothing any more, unless they belonged to something that no program could read.
-                for suffix in ["-wal", "-shm", "-journal"] { unlink(path + suffix) }
+                // Never over a file that has appeared meanwhile.
+                if link(partial, path) != 0 {
+                    if access(path, F_OK) == 0 {
+                        try replace(path, with: partial, mayReplace: target.mayReplace)
+                    } else if rename(partial, path) != 0 {
+                        throw BackupError.system("write", path)
+                    }
+                }
+                unlink(partial)
                 try Folder.synchronize(of: path)
             }
         } catch {
             unlink(partial)
             throw error
         }
-        return .sqlite(path: path)
+        return .database(.sqlite(path: path))
     }
 
-    /// Makes what is about to be replaced complete in its one file, so that up to the rename the old database is all there,
-    /// and afterwards no log of the old one is taken for the new one's.
-    private func settle(_ path: String) throws {
-        guard access(path, F_OK) == 0 else { return }
-        do { try seams.copier.settle(path) } catch let error as StorageError where error.code == .storeDamaged {
-            // Nothing there can be read, with its log or without.
-            for suffix in ["-wal", "-shm", "-journal"] { unlink(path + suffix) }
+    /// Writes over a database through SQLite itself: a file that were put in its place would share the names of its log with
+    /// the old one, which others may still hold open and remove that log by its name when they close.
+    private func replace(_ path: String, with partial: String, mayReplace: Bool) throws {
+        guard mayReplace else {
+            throw BackupError(.callerTargetExists, "cannot restore to \(quoted(path)): a file stands there")
+        }
+        do { try seams.copier.replace(path, with: partial) } catch let error as StorageError
+            where error.code == .storeDamaged
+        {
+            throw BackupError(
+                .callerTargetExists, "cannot restore over \(quoted(path)): what stands there is no database",
+                hint: "Stop whatever uses it, move it away with the files beside it, then restore to that name.",
+                cause: error)
         }
     }
 

@@ -11,6 +11,14 @@ struct StoredFile: Sendable {
     /// The key that opens it; nil where none was given.
     let identity: AgeCipher.Identity?
     let patience: Duration
+    /// What the database said of itself when the backup was begun; nil where that does not matter.
+    var origin: Origin?
+
+    /// How a database tells itself from its copies and from its past.
+    struct Origin: Sendable {
+        let nonce: String
+        let epoch: Int64
+    }
 
     /// Makes sure that what stands there is what was written, byte for byte.
     ///

@@ -36,7 +36,10 @@ final class ScratchCluster: Sendable {
     ) async throws -> ScratchCluster {
         let place = try Place(programs, data: scratch.path("data"))
         return try await onThread { isCancelled in
-            try place.own(scratch.folder)
+            // What was prepared and not committed is replayed as well, and needs its room.
+            let prepared = try programs.controlData(of: place.data, isCancelled: isCancelled)[
+                "max_prepared_xacts setting"]
+            try place.own(scratch.folder, settings: "max_prepared_transactions = \(prepared.flatMap { Int($0) } ?? 0)")
             // Settings of the server that was backed up name folders, archives and other servers.
             for name in ["postgresql.auto.conf", "standby.signal", "recovery.signal", "postmaster.pid"] {
                 unlink(place.data + "/" + name)
@@ -159,7 +162,7 @@ extension ScratchCluster {
         }
 
         /// Makes the folder of the socket, and hands everything to whoever runs the server.
-        func own(_ folder: String) throws {
+        func own(_ folder: String, settings more: String = "") throws {
             guard mkdir(socket, 0o700) == 0 else { throw BackupError.system("make", socket) }
             let rules = "local all all trust\n"
             try Data(rules.utf8).write(to: URL(filePath: folder + "/hba"))
@@ -175,6 +178,8 @@ extension ScratchCluster {
                 ssl = off
                 max_wal_senders = 0
                 max_worker_processes = 0
+                \(more)
+
                 """
             try Data(settings.utf8).write(to: URL(filePath: folder + "/conf"))
             guard let account else { return }

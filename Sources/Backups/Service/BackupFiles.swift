@@ -95,6 +95,23 @@ final class DirectoryLock: Sendable {
         }
     }
 
+    /// Takes the lock as soon as whoever holds it lets go of it.
+    ///
+    /// - Throws: As ``init(taking:)``, once it has waited for so long; `CancellationError`.
+    static func taking(_ directory: String, waiting patience: Duration) async throws -> DirectoryLock {
+        let deadline = ContinuousClock.now + patience
+        while true {
+            let attempt = Result<DirectoryLock, any Error> { try DirectoryLock(taking: directory) }
+            if case .failure(let error as BackupError) = attempt, error.code == .callerPolicyForbids,
+                ContinuousClock.now < deadline
+            {
+                try await Task.sleep(for: .milliseconds(100))
+            } else {
+                return try attempt.get()
+            }
+        }
+    }
+
     /// Gives the lock back.
     func release() { file.close() }
 

@@ -92,6 +92,10 @@ package struct RestoreResult: Hashable, Codable, Sendable {
     package let opened: Int64?
     /// Values there that no key opens.
     package let unopenable: Int64?
+    /// The command for a shell that starts the server of a restored cluster; nil where none is needed.
+    package let start: String?
+    /// How `keyturn.lua` names the database of a restored cluster; nil for others.
+    package let database: String?
     /// What to do next.
     package let next: [String]
 }

@@ -32,10 +32,11 @@ package protocol DatabaseFileCopier: Sendable {
         _ source: String, to target: String, bytesPerSecond: Int64?, isCancelled: @escaping @Sendable () -> Bool
     ) throws
 
-    /// Brings into a database file what its log or journal holds, so that the file alone is complete.
+    /// Writes a database over another one in one transaction of the other one, so that whoever has that open goes on safely.
     ///
-    /// - Throws: ``StorageError`` with `storeBusy` where somebody uses it, or `storeDamaged` for what is no database.
-    func settle(_ path: String) throws
+    /// - Throws: ``StorageError`` with `storeBusy` where others hold it, or `storeDamaged` for what is no database; nothing was
+    ///   changed then.
+    func replace(_ path: String, with source: String) throws
 
     /// Checks every page and index of a database file.
     ///

@@ -4,14 +4,18 @@ internal import KeyModel
 internal import Storage
 
 extension BackupService {
+    /// How long a backup waits for whoever makes or removes others, or erases keys.
+    private static let folderPatience = Duration.seconds(30)
+
     /// Makes a backup, proves it, and lists it.
     ///
-    /// Nothing is listed, and no file is left behind, unless every step succeeded.
+    /// Nothing is listed, and no file is left behind, unless every step succeeded. While others make or remove backups in its
+    /// folder, or erase keys, it waits half a minute for them.
     ///
     /// - Throws: ``BackupError``, or ``StorageError``.
     package func create(_ request: CreateRequest = CreateRequest()) async throws -> BackupEntry {
         let stage = try await stage(of: request)
-        let lock = try DirectoryLock(taking: declaration.directory)
+        let lock = try await DirectoryLock.taking(declaration.directory, waiting: Self.folderPatience)
         defer { lock.release() }
         for parent in Set([declaration.directory, scratchParent]) { ScratchFolder.clear(in: parent) }
         let level = try await level(of: request)
@@ -77,7 +81,8 @@ extension BackupService {
         seams.reached(.backupPlaced)
         let stored = StoredFile(
             path: files.path, bytes: facts.bytes, sha256: facts.sha256, cipher: cipher, identity: drawn?.0,
-            patience: declaration.patience)
+            patience: declaration.patience,
+            origin: StoredFile.Origin(nonce: draft.source.nonce, epoch: draft.source.epoch))
         var manifest = manifest(draft, files, facts, engine)
         manifest.rootKey = rootKeySHA256 == nil ? nil : files.rootKeyName
         manifest.rootKeySHA256 = rootKeySHA256

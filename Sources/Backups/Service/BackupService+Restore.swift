@@ -25,17 +25,26 @@ extension BackupService {
                 throw BackupError(.callerRequestInvalid, "no command is declared that restores backup \(id)")
             }
             try await command.restore(record.location, to: target)
-            return result(id, target, nil)
+            let file = target + "/restored.db"
+            guard access(file, F_OK) == 0 else { return result(id, target) }
+            return result(id, target, try await opened(.sqlite(path: file)))
         }
         let stored = try stored(manifest, identity: identity)
         try await onThread { try stored.proveStored(isCancelled: $0) }
         let place = RestoreTarget(place: target, mayReplace: mayReplace)
-        guard let restored = try await engine.restore(stored, to: place) else { return result(id, target, nil) }
-        let connection = try await seams.connect(restored)
+        switch try await engine.restore(stored, to: place) {
+        case .database(let location): return result(id, target, try await opened(location))
+        case .cluster(let cluster): return result(id, target, of: cluster)
+        }
+    }
+
+    /// Opens every value of what was restored, with the keyring in it.
+    private func opened(_ location: DatabaseLocation) async throws -> Examination {
+        let connection = try await seams.connect(location)
         do {
             let found = try await seams.opener.examine(connection, rootKey: nil, opensValues: true)
             await connection.close()
-            return result(id, target, found)
+            return found
         } catch {
             await connection.close()
             throw error
@@ -159,14 +168,23 @@ extension BackupService {
             hint: "Restore beside it; replacing it takes --replace and a typed confirmation.")
     }
 
-    private func result(_ id: Int64, _ target: String, _ found: Examination?) -> RestoreResult {
+    private func result(
+        _ id: Int64, _ target: String, _ found: Examination? = nil, of cluster: RestoredCluster? = nil
+    ) -> RestoreResult {
         let shown = target.contains("://") || target.contains("=") ? "the database that was named" : target
-        let next =
-            found == nil
-            ? ["Start a server on the folder, name it in keyturn.lua, then run: keyturn recover"]
-            : ["Name it as \"database\" in keyturn.lua, then run: keyturn recover", "keyturn verify"]
+        var next: [String] = []
+        if let cluster {
+            next = ["Start its server: \(cluster.start)", "Name it in keyturn.lua: database \"\(cluster.url)\""]
+        } else {
+            next = [
+                found == nil
+                    ? "Start a server on the folder, and name it as \"database\" in keyturn.lua"
+                    : "Name it as \"database\" in keyturn.lua"
+            ]
+        }
         return RestoreResult(
             backup: id, place: shown, opened: found.map { $0.usage.values.reduce(0, +) },
-            unopenable: found?.unopenable, next: next)
+            unopenable: found?.unopenable, start: cluster?.start, database: cluster?.url,
+            next: next + ["Then run: keyturn recover", "Then run: keyturn verify"])
     }
 }

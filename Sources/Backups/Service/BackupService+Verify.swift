@@ -167,7 +167,8 @@ extension BackupService {
         StoredFile(
             path: manifest.uri, bytes: manifest.bytes, sha256: manifest.sha256,
             cipher: manifest.encrypted ? try AgeCipher(environment: seams.environment) : nil,
-            identity: (identity ?? declaration.identity).map { .file($0) }, patience: declaration.patience)
+            identity: (identity ?? declaration.identity).map { .file($0) }, patience: declaration.patience,
+            origin: StoredFile.Origin(nonce: manifest.nonce, epoch: manifest.epoch))
     }
 
     /// Proves a backup and writes into its manifest what was found.
@@ -192,6 +193,10 @@ extension BackupService {
             try await engine.proveChecksums(stored, scratch: scratch)
             if level >= .restored {
                 try await proveByRestoring(&manifest, stored, scratch) { body in
+                    try await engine.withRestored(stored, scratch: scratch, body)
+                }
+            } else if engine.leavesCopy {
+                try await listUsed(in: &manifest) { body in
                     try await engine.withRestored(stored, scratch: scratch, body)
                 }
             }
@@ -253,8 +258,31 @@ extension BackupService {
         }
     }
 
-    /// Compares what a restored copy showed with what it must show, and takes it into the manifest.
-    private func take(_ found: Examination, into manifest: inout BackupManifest, rootFrom: String) async throws {
+    /// Lists the keys that values lie under in a copy that is there anyhow; no proof, since they open through the instance itself.
+    ///
+    /// Where its keys do not unwrap now, or a value does not open, or a table cannot be read, all that is listed already counts.
+    private func listUsed(
+        in manifest: inout BackupManifest,
+        _ withRestored: (@escaping @Sendable (any StorageEngine) async throws -> Examination) async throws ->
+            Examination
+    ) async throws {
+        let found: Examination
+        do {
+            found = try await withRestored { engine in
+                try await seams.opener.examine(engine, rootKey: nil, opensValues: true)
+            }
+        } catch is any CodedError { return }
+        try Self.refuseForeign(found, manifest)
+        guard found.isWhole, found.unopenable == 0 else { return }
+        manifest.wrappedKeyIDs = found.wrappedKeys
+        manifest.wrappers = found.wrappers
+        manifest.keyringSHA256 = found.keyringSHA256
+        manifest.keyIDs = found.usage.keys.sorted()
+        manifest.keyIDsScanned = true
+    }
+
+    /// Refuses a copy of another database, or one from before its own making.
+    private static func refuseForeign(_ found: Examination, _ manifest: BackupManifest) throws(BackupError) {
         let name = quoted(manifest.uri)
         guard found.instance == manifest.sourceID, found.nonce == manifest.nonce else {
             throw BackupError(.dataForeign, "backup \(name) is of another database")
@@ -264,6 +292,12 @@ extension BackupService {
                 .dataForeign,
                 "backup \(name) is older than it must be: it stands at epoch \(found.epoch), not \(manifest.epoch)")
         }
+    }
+
+    /// Compares what a restored copy showed with what it must show, and takes it into the manifest.
+    private func take(_ found: Examination, into manifest: inout BackupManifest, rootFrom: String) async throws {
+        let name = quoted(manifest.uri)
+        try Self.refuseForeign(found, manifest)
         // What did not open when it was made may have been repaired in the database since.
         if found.unopenable > manifest.proof?.exceptions ?? 0 {
             let live = try await seams.opener.examine(control.engine, rootKey: nil, opensValues: true)
@@ -287,10 +321,13 @@ extension BackupService {
             rootFrom: rootFrom)
     }
 
-    /// Without opening its values, a backup counts as using every key that may be in it: those that there were when making
+    /// Without a look at its values, a backup counts as using every key that may be in it: those that there were when making
     /// it began, and those that there are now.
+    ///
+    /// What the database itself holds before and after says nothing of the time between, in which the copy was taken: values
+    /// under an older key may have been there just then.
     func list(_ held: Examination?, in manifest: inout BackupManifest, _ level: BackupLevel) async throws {
-        guard level < .restored else { return }
+        guard level < .restored, !manifest.keyIDsScanned else { return }
         if let held { manifest.list(held) }
         manifest.list(try await liveKeyring())
     }

@@ -73,11 +73,17 @@ package struct BackupService: Sendable {
         }
     }
 
-    /// Does something while no backup is made or removed in the folder.
+    /// Does something short while no backup is made or removed in the folder.
     ///
+    /// - Parameters:
+    ///   - patience: How long it waits for one that is being made or removed.
+    ///   - body: What is done; backups that are begun meanwhile wait for it.
+    /// - Returns: What the body returns.
     /// - Throws: ``BackupError`` with `callerPolicyForbids` while one is, or what the body throws.
-    package func holdingFolder<Value>(_ body: () async throws -> Value) async throws -> Value {
-        let lock = try DirectoryLock(taking: declaration.directory)
+    package func holdingFolder<Value>(
+        waiting patience: Duration = .zero, _ body: () async throws -> Value
+    ) async throws -> Value {
+        let lock = try await DirectoryLock.taking(declaration.directory, waiting: patience)
         defer { lock.release() }
         return try await body()
     }

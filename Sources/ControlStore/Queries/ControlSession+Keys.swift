@@ -125,6 +125,22 @@ extension ControlSession {
         )
     }
 
+    /// Records of versions that were retired that values lie under them again.
+    ///
+    /// - Returns: Those of them that were retired, with what holds from now on.
+    /// - Throws: ``StorageError``, ``ControlStoreError`` or ``KeyModelError``.
+    package func noteReappeared(_ keys: Set<KeyID>, at time: Timestamp) throws -> [KeyVersion] {
+        let retired = try keyrings().flatMap(\.keyring.versions).filter { version in
+            keys.contains(version.id) && version.retiredAt != nil && version.state != .destroyed
+        }
+        return try retired.map { version in
+            var moved = version
+            moved.reappear(at: time)
+            try update(moved)
+            return moved
+        }
+    }
+
     /// Removes a version that never became active, with its wrapped copies.
     ///
     /// - Throws: ``StorageError``.

@@ -144,7 +144,7 @@ package struct DestructionRules: Sendable {
         }
         var obstacles: [String] = []
         if let keep = facts.ring.policy.keep {
-            let end = (version.deactivatedAt ?? retired).advanced(by: keep)
+            let end = retired.advanced(by: keep)
             if facts.now < end { obstacles.append("key \(version.id) must be kept until \(end)") }
         }
         let outside = max(facts.pitr ?? .zero, facts.externalRetention ?? .zero)

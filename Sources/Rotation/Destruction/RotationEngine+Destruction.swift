@@ -69,7 +69,9 @@ extension RotationEngine {
         }
     }
 
-    /// Says what destroying versions would do and what stands against it; changes nothing, reads every value.
+    /// Says what destroying versions would do and what stands against it; changes no value, reads all of them.
+    ///
+    /// Where values lie under keys that were retired, those count as unused from a later time on.
     ///
     /// - Throws: ``ControlStoreError`` with `callerNotFound`, ``RotationError`` with `keyNotUnwrapped`, or ``StorageError``.
     package func destructionReport(_ request: DestructionRequest) async throws -> DestructionReport {
@@ -146,10 +148,18 @@ extension RotationEngine {
     ///
     /// A call after a crash goes on where that one stopped.
     ///
+    /// - Parameters:
+    ///   - id: The destruction.
+    ///   - backup: What is declared of backups; nil where nothing is.
+    ///   - alongside: Recorded in the transaction that erases.
+    ///   - withoutBackups: Keeps backups from being made while it does what it is given. That is the erasing alone, after the
+    ///     values were read: a backup that was made meanwhile is in the catalogue by then, which is asked once more.
+    /// - Returns: The destruction as it stands now.
     /// - Throws: ``RotationError`` with `callerPolicyForbids` while a condition does not hold or nobody has agreed yet.
     package func destroy(
         _ id: Int64, backup: BackupDeclaration?,
-        alongside: @escaping @Sendable (ControlSession) throws -> Void = { _ in }
+        alongside: @escaping @Sendable (ControlSession) throws -> Void = { _ in },
+        withoutBackups: (_ erase: () async throws -> Void) async throws -> Void = { try await $0() }
     ) async throws -> DestructionEntry {
         try await requireCurrent()
         let record = try await context.control.read { try $0.destruction(id) }
@@ -163,7 +173,7 @@ extension RotationEngine {
             try await context.engine.waitForOlderTransactions(limit: .seconds(60))
             let report = try await look(request).report
             try Self.require(report, of: record, at: context.now())
-            try await erase(record, report, alongside)
+            try await withoutBackups { try await erase(record, report, alongside) }
         }
         let epoch = try await context.control.read { try $0.instance()?.epoch ?? 0 }
         for key in record.keys { try await context.memory.remember(epoch: epoch, destroyed: key) }
@@ -196,6 +206,7 @@ extension RotationEngine {
     private func look(_ request: DestructionRequest) async throws -> (keys: [KeyID], report: DestructionReport) {
         let examiner = DatabaseExaminer(cores: context.cores, providers: context.providers)
         let live = try await examiner.examine(context.engine, opensValues: true)
+        await noteReappeared(Set(live.usage.keys))
         let now = context.now()
         let remains = context.engine.placesOfOldBytes
         return try await context.control.read { session in
@@ -249,8 +260,12 @@ extension RotationEngine {
                     throw RotationError(
                         .callerPolicyForbids, "backup \(needing.id) needs key \(key); nothing was erased")
                 }
-                guard let version = ring[key], version.retiredAt != nil else {
-                    throw RotationError(.callerPolicyForbids, "key \(key) is not retired; nothing was erased")
+                // Somebody may have met values under it since they were read here.
+                let seen = report.versions.first { $0.key == key.description }?.retiredAt
+                guard let version = ring[key], version.retiredAt != nil, version.retiredAt?.description == seen else {
+                    throw RotationError(
+                        .callerPolicyForbids, "key \(key) is not retired as it was; nothing was erased",
+                        hint: "Look at \"keyturn status\", and carry the destruction out again.")
                 }
                 let who = present.approvedBy.map { "\(actor), approved by \($0)" } ?? actor
                 try session.discard(

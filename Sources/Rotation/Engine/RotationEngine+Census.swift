@@ -1,9 +1,12 @@
 internal import ControlStore
 package import KeyModel
+internal import Logging
 internal import Storage
 
 extension RotationEngine {
-    /// Counts every value of the keyrings' columns by opening it; changes nothing and needs no lease.
+    /// Counts every value of the keyrings' columns by opening it; changes no value and needs no lease.
+    ///
+    /// Where values lie under keys that were retired, those count as unused from a later time on.
     ///
     /// - Parameters:
     ///   - keyring: The keyring; nil for all.
@@ -15,7 +18,38 @@ extension RotationEngine {
         of keyring: Name?, interrupt: Interrupt = Interrupt(),
         report: @Sendable (_ column: String, _ rows: Int64) -> Void = { _, _ in }
     ) async throws -> [Census]? {
-        try await Patience.during(context, until: interrupt) { try await countPatiently(keyring, interrupt, report) }
+        let censuses = try await Patience.during(context, until: interrupt) {
+            try await countPatiently(keyring, interrupt, report)
+        }
+        let columns = (censuses ?? []).flatMap(\.columns)
+        let found = columns.flatMap { Array($0.old.keys) + Array(($0.outside.oldKeys ?? [:]).keys) }
+        await noteReappeared(Set(found))
+        return censuses
+    }
+
+    /// Records that values lie under keys that were retired, by key id.
+    ///
+    /// Where the database takes no writes now, or was set back, that is only logged: whoever counts next says it again.
+    func noteReappeared(_ ids: Set<String>) async {
+        let keys = Set(ids.compactMap { KeyID(hex: $0) })
+        guard !keys.isEmpty else { return }
+        do {
+            let isRetired = try await context.control.read { session in
+                try session.keyrings().flatMap(\.keyring.versions).contains {
+                    keys.contains($0.id) && $0.retiredAt != nil
+                }
+            }
+            guard isRetired else { return }
+            try await requireCurrent()
+            let now = context.now()
+            let moved = try await context.control.write { try $0.noteReappeared(keys, at: now) }
+            for version in moved {
+                context.logger.warning("values lie under a retired key again", metadata: ["key.id": "\(version.id)"])
+            }
+        } catch {
+            context.logger.warning(
+                "values lie under retired keys, which could not be recorded", metadata: ["why": "\(error)"])
+        }
     }
 
     private func countPatiently(

@@ -72,8 +72,11 @@ struct Planner: Sendable {
         }
         let cost = plans.reduce(RewriteCost(tables: 0)) { $0 + self.cost(of: $1) }
         let room = try await context.engine.diskRoom(for: Array(Set(inspections.compactMap(\.table?.name))))
-        let refusals =
+        var refusals =
             inspections.flatMap(\.refusals) + policyRefusals(subject, request) + room.shortages(for: cost)
+        if let obstacle = try await backupObstacle(request, record) {
+            refusals.append("the backup before the run does not fit: \(obstacle)")
+        }
         return Plan(
             kind: request.kind.rawValue, urgency: request.urgency.rawValue, keyring: request.keyring.description,
             core: record.keyring.core, activeKey: opened.active?.description,
@@ -86,6 +89,14 @@ struct Planner: Sendable {
             warnings: inspections.flatMap(\.warnings) + warnings(request, try await origins(record), subject, plans),
             refusals: refusals, configurationHash: configurationHash, hash: hash(request, subject, inspections)
         )
+    }
+
+    /// Why the backup that must come before the run could not be made; an emergency is not held back by that.
+    private func backupObstacle(_ request: PlanRequest, _ record: KeyringRecord) async throws -> String? {
+        guard record.keyring.policy.backup == .required, request.urgency == .routine, request.kind != .rewrap else {
+            return nil
+        }
+        return try await context.backupObstacle?()
     }
 
     /// The hash that a plan for this request has now; cheap, since it samples nothing.

@@ -29,6 +29,7 @@ package struct ColumnCipher: Sendable {
     private let plaintext: ColumnDeclaration.PlaintextPolicy
     private let place: Place
     private let source: Source?
+    private let reappeared: ReappearedKeys?
 
     /// Where values of a column are bound to.
     private struct Place: Sendable {
@@ -75,12 +76,14 @@ package struct ColumnCipher: Sendable {
     ///   - isAdopting: Whether plaintext is to be sealed, whatever the column's policy says.
     ///   - readsBack: Whether what was stored is compared before commit.
     ///   - source: The keyring that values are converted from; nil where nothing is converted.
+    ///   - reappeared: Told of the older keys that open values; nil where nobody wants to know.
     /// - Throws: ``RotationError`` with `keyNotActive`.
     package init(
         column: ColumnRecord, keyring: OpenedKeyring, namespace: String, isAdopting: Bool, readsBack: Bool,
-        from source: (OpenedKeyring, Conversion)? = nil
+        from source: (OpenedKeyring, Conversion)? = nil, noting reappeared: ReappearedKeys? = nil
     ) throws {
         self.column = column
+        self.reappeared = reappeared
         core = keyring.core
         descriptor = keyring.descriptor
         active = try keyring.requireActive()
@@ -142,6 +145,7 @@ package struct ColumnCipher: Sendable {
             switch result {
             case .success(let opened) where opened.key == active: break
             case .success(let opened):
+                reappeared?.meet(opened.key)
                 let item = PlainItem(
                     opened.plaintext, context: items[position].context, attributes: opened.attributes,
                     form: rows[index].value.form ?? .text, isDeterministic: opened.isDeterministic
@@ -193,7 +197,9 @@ package struct ColumnCipher: Sendable {
         let items = foreign.map { SealedItem(rows[$0].value, context: source.place.of(rows[$0])) }
         for (index, result) in zip(foreign, source.core.open(items)) {
             switch result {
-            case .success(let opened): plain.append(converted(opened, row: rows[index]), at: index)
+            case .success(let opened):
+                reappeared?.meet(opened.key)
+                plain.append(converted(opened, row: rows[index]), at: index)
             case .failure(let failure): outcomes[index] = .quarantine(reason: failure.rawValue)
             }
         }

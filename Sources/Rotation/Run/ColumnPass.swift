@@ -21,6 +21,7 @@ struct ColumnPass: Sendable {
     let run: Int64
     let cipher: ColumnCipher
     let lease: LeaseKeeper
+    let reappeared: ReappearedKeys
     let meter: SealMeter
     let grant: KeyGrant
     let interrupt: Interrupt
@@ -131,6 +132,24 @@ struct ColumnPass: Sendable {
             try session.save(progress, run: run)
             try session.removeWindowMarks(run: run, column: column, phase: phase, through: last.number)
         }
+    }
+
+    /// Records, before the values are rewritten, that some lie under keys that were retired: their time counts anew.
+    func noteReappeared(in phase: RunPhase) async throws {
+        let keys = reappeared.unrecorded
+        guard !keys.isEmpty else { return }
+        let held = try await lease.current()
+        let now = context.now()
+        try await persistent {
+            try await context.control.write { [run] session in
+                try session.checkLease(held)
+                for version in try session.noteReappeared(keys, at: now) {
+                    let text = "values lie under key \(version.id) again, which was retired; its time counts anew"
+                    try session.addStep(text, in: phase, of: run, at: now)
+                }
+            }
+        }
+        reappeared.settle(keys)
     }
 
     /// Puts into the run's history what makes it cost more room than it should.

@@ -198,11 +198,14 @@ extension Runner {
                 let text = "no key retired: values of \(column) may lie under one, and this run did not count them"
                 return try session.addStep(text, in: .retire, of: run.id, at: now)
             }
-            for version in record.keyring.versions where version.retiredAt == nil {
+            for version in try session.keyring(run.keyring).keyring.versions {
                 guard version.state == .deactivated || version.state == .compromised else { continue }
+                // One that was retired before stays so, unless this run has met values under it.
+                if let before = version.retiredAt, before < run.startedAt { continue }
                 var retired = version
                 try retired.retire(at: now)
                 try session.update(retired)
+                guard version.retiredAt == nil else { continue }
                 try session.addStep("key \(version.id) retired", in: .retire, of: run.id, at: now)
             }
         }

@@ -135,10 +135,12 @@ extension Runner {
             throw RotationError(.callerPlanStale, "the table of \"\(column.declaration.path)\" is not there any more")
         }
         let description = inspections.first?.description
+        let source = try await planner.source(of: plan(of: run).conversion)
+        let reappeared = ReappearedKeys([keyring.record.keyring] + [source?.0.record.keyring].compactMap(\.self))
         let cipher = try ColumnCipher(
             column: column, keyring: keyring.fitted(to: description), namespace: instance.namespace,
             isAdopting: run.kind == .adopt, readsBack: inspections.contains(where: \.readsBack),
-            from: try await planner.source(of: plan(of: run).conversion).map { ($0.fitted(to: description), $1) }
+            from: source.map { ($0.fitted(to: description), $1) }, noting: reappeared
         )
         let name = column.declaration.path.description
         // The policy's own limit makes a rotation due; it must not keep one from ending.
@@ -148,7 +150,7 @@ extension Runner {
         )
         let pass = ColumnPass(
             context: context, run: run.id, cipher: cipher, lease: lease,
-            meter: meter, grant: grant(of: run),
+            reappeared: reappeared, meter: meter, grant: grant(of: run),
             interrupt: interrupt, throttle: throttle, table: table, maxExtraDisk: maxExtraDisk,
             report: { report(snapshot(of: run, nil, progress: [$0], column: name)) }
         )

@@ -87,6 +87,7 @@ struct WindowWriter: Sendable {
     }
 
     private func write(_ batch: Batch, _ mark: WindowMark) async throws -> (WindowMark, [RowKey], RunRequest) {
+        try await pass.noteReappeared(in: phase)
         do {
             return try await persistent {
                 let held = try await pass.lease.current()

@@ -231,8 +231,10 @@ extension API {
             ) { try Answer(try await $0.engine().cancelDestruction(try $0.backup, alongside: $0.alongside)) },
             Entry(
                 "keyrings.erase", "Carry out a destruction that was agreed to",
-                details:
-                    "Asks every condition again, erases the wrapped copies, and proves that nothing opens afterwards.",
+                details: """
+                    Asks every condition again, erases the wrapped copies, and proves that nothing opens afterwards. Refused \
+                    while a backup is being made; one that is begun at that moment waits.
+                    """,
                 example: "keyrings.erase(2)", parameters: [.destruction], result: "the destruction",
                 errors: ["callerPolicyForbids"], role: .serverAdmin,
                 effect: .changes { call in
@@ -242,11 +244,12 @@ extension API {
                     return Proposal("This erases keys of \"\(keyring)\" for good", byTyping: keyring)
                 }, takesConfiguration: true
             ) { call in
-                // A backup that is being made may need the key, and is in no catalogue yet.
-                let entry = try await call.withoutNewBackups {
-                    try await call.engine().destroy(
-                        try call.backup, backup: call.instance.configuration.backup, alongside: call.alongside)
-                }
+                let entry = try await call.engine().destroy(
+                    try call.backup, backup: call.instance.configuration.backup, alongside: call.alongside,
+                    withoutBackups: { erase in
+                        // A backup that is being made may need the key, and is in no catalogue yet.
+                        try await call.withoutNewBackups(waiting: .seconds(10)) { try await erase() }
+                    })
                 let left = entry.report.versions.flatMap(\.wrappedIn).map { "backup \($0)" } + entry.report.remains
                 return try Answer(
                     encoding: entry,

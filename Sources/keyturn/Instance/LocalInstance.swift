@@ -1,3 +1,4 @@
+internal import Backups
 internal import Control
 internal import ControlStore
 internal import Foundation
@@ -59,11 +60,12 @@ struct LocalInstance: InstanceSource {
         let providers = try await parts.providers(
             of: configuration, local: try LocalProvider(opening: directory.rootKey), control: control, logger: logger)
         hosted.hold(providers)
-        let context = try parts.context(
+        var context = try parts.context(
             control: control, providers: providers.providers,
             journal: NodeJournal(reading: directory.journal), signer: SigningKey(opening: directory.signingKey),
             logger: logger
         )
+        context.backupObstacle = Self.backupObstacle(configuration, directory, context)
         // Brings the schema up to date, and refuses a database of somebody else's, before anything else is done with it.
         _ = try await RotationEngine(context: context, configurationHash: configuration.hash)
         return Instance(directory: directory, configuration: configuration, context: context)
@@ -83,7 +85,23 @@ struct LocalInstance: InstanceSource {
         let merged = try hosted.merge(next)
         instance.configuration = configuration
         instance.context.providers = merged.providers
+        instance.context.backupObstacle = Self.backupObstacle(configuration, directory, instance.context)
         return instance
+    }
+
+    /// What says whether the next backup fits where the configuration wants it; nil where it declares none.
+    private static func backupObstacle(
+        _ configuration: Configuration, _ directory: InstanceDirectory, _ context: RotationContext
+    ) -> (@Sendable () async throws -> String?)? {
+        // A command's own program knows what it needs.
+        guard let backup = configuration.backup, backup.method != .command else { return nil }
+        let (control, cores, providers) = (context.control, context.cores, context.providers)
+        return {
+            let service = try BackupService(
+                control: control, configuration: configuration, directory: directory, cores: cores,
+                providers: providers, actor: "keyturn")
+            return try await service.room().obstacle
+        }
     }
 
     func close() async { await hosted.close() }

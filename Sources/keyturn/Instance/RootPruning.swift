@@ -128,9 +128,11 @@ extension Invocation {
         }
     }
 
-    /// Keeps backups from being made meanwhile, where any are declared.
-    func withoutNewBackups<Value>(_ body: () async throws -> Value) async throws -> Value {
+    /// Keeps backups from being made meanwhile, where any are declared; waits so long for one that is.
+    func withoutNewBackups<Value>(
+        waiting patience: Duration = .zero, _ body: () async throws -> Value
+    ) async throws -> Value {
         guard instance.configuration.backup != nil else { return try await body() }
-        return try await BackupService(self).holdingFolder(body)
+        return try await BackupService(self).holdingFolder(waiting: patience, body)
     }
 }

@@ -17,14 +17,17 @@ struct Store {
     }
 
     /// Writes the configuration.
-    func configure(database name: String? = nil, password: String? = nil, keyring other: String? = nil) throws {
+    func configure(
+        database name: String? = nil, password: String? = nil, keyring other: String? = nil, at address: String? = nil,
+        in file: String = "keyturn.lua"
+    ) throws {
         try sandbox.write(
             """
-            database "\(url(name ?? database.name, password: password))"
+            database "\(address ?? url(name ?? database.name, password: password))"
             keyring "main" { core = "kr1"\(other ?? keyring) }
             column "secret.value" { keyring = "main", context = "row" }
             backup { directory = "backups", recipient = "\(recipient)", external_backup_retention = "none"\(more) }
-            """, to: "keyturn.lua")
+            """, to: file)
     }
 
     /// Makes the instance and seals the secrets, with the backup before it where one is demanded.
@@ -44,6 +47,33 @@ struct Store {
     func backUp(_ arguments: String...) async throws -> JSONValue {
         try await sandbox.start(arguments: ["backup", "create", "-o", "json"] + arguments).wait().expecting().json
             .result
+    }
+
+    /// What the catalogue lists, newest first.
+    func list() async throws -> [JSONValue] {
+        try await sandbox.keyturn("backup", "list", "-o", "json").expecting().json.result.array
+    }
+
+    /// The files in the folder of backups, the lock left out.
+    func files() -> [String] {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: sandbox.path("backups"))) ?? []
+        return names.filter { $0 != ".lock" }.sorted()
+    }
+
+    /// Opens a database by a node made of nothing but the root key beside a backup, and counts what is in it.
+    func openAlone(at address: String, rootOf backup: JSONValue, named name: String) async throws -> JSONValue {
+        let file = try #require(backup.location.string)
+        let root = sandbox.path("\(name).root.key")
+        _ = try await sandbox.run("age", "-d", "-i", "id.txt", "-o", root, file + ".root.age").expecting()
+        chmod(root, 0o600)
+        try configure(at: address, in: "\(name).lua")
+        let instance = sandbox.path(name)
+        _ = try await sandbox.keyturn(
+            "init", "--join", "--root-key", root, "--config", "\(name).lua", "--instance", instance
+        ).expecting()
+        let output = try await sandbox.keyturn("verify", "--instance", instance, "-o", "json")
+        #expect([0, 1].contains(output.exitCode), "\(output)")
+        return output.json.result.keyrings[0].columns[0]
     }
 
     func prune() async throws -> JSONValue {

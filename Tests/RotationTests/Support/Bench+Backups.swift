@@ -33,11 +33,11 @@ extension Bench {
         try put(value, row: row)
     }
 
-    /// What a full look at the database finds.
-    func examine() async throws -> Examination {
+    /// What a full look at the database, or at another one, finds.
+    func examine(_ other: ControlStore? = nil, opensValues: Bool = true) async throws -> Examination {
         let examiner = DatabaseExaminer(
             cores: try CoreCatalogue([KR1.self]), providers: [try Name("local"): provider])
-        return try await examiner.examine(control.engine, opensValues: true)
+        return try await examiner.examine((other ?? control).engine, opensValues: opensValues)
     }
 
     /// Forgets a backup, as pruning does.
