@@ -144,7 +144,7 @@ struct DaemonProviderTests {
     }
 
     /// The arguments and environments of all processes, as they come and go until this is cancelled.
-    private static func argumentsSeen() async -> String {
+    static func argumentsSeen() async -> String {
         var seen: Set<String> = []
         while !Task.isCancelled {
             for process in (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []

@@ -16,12 +16,17 @@
 /// Returns 0, or -1 with errno set.
 int kt_process_forbid_dumps(void);
 
+/// The descriptor on which a program finds its secret.
+#define KT_SECRET_DESCRIPTOR 5
+
 /// A program to start.
 typedef struct kt_program {
     /// The file to execute, an open descriptor; -1 where `path` is executed.
     int executable;
     /// The path to execute where `executable` is -1.
     const char *path;
+    /// An open descriptor that the program gets as KT_SECRET_DESCRIPTOR; -1 where it gets none.
+    int secret;
     /// Its arguments, with NULL at the end.
     char *const *arguments;
     /// Its whole environment, with NULL at the end.
@@ -44,7 +49,7 @@ typedef struct kt_child {
     int input, output, errors;
 } kt_child;
 
-/// Starts a program in a process group of its own, with nothing of this process but the three pipes.
+/// Starts a program in a process group of its own, with nothing of this process but the three pipes and the secret.
 ///
 /// The program and everything that it starts end with this process, however that ends. All guards are forked by one thread
 /// that lives as long as the process, so that the kernel can tell them. They are this process's executable, started anew.

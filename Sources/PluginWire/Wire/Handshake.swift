@@ -26,6 +26,8 @@ package struct Handshake: Codable, Hashable, Sendable {
     package static let socketVariable = "KEYTURN_PROVIDER_SOCKET"
     /// The environment variable that holds the versions that the host speaks, with commas between them.
     package static let protocolsVariable = "KEYTURN_PROVIDER_PROTOCOLS"
+    /// The environment variable that holds the number of the descriptor from which a secret is read, where there is one.
+    package static let secretVariable = "KEYTURN_PROVIDER_SECRET_FD"
 
     /// Makes a handshake.
     package init(protocols: [Int], capabilities: [String], kind: String, version: String) {

@@ -41,13 +41,17 @@ struct PluginTestCommand: InstanceCommand {
     @Option(name: .long, help: "An environment variable that the plugin is given; may be given several times.")
     var environment: [String] = []
 
+    @Option(name: .long, help: "The descriptor with the secret that the plugin is given, as in --secret-fd 3 3<pin.")
+    var secretFd: String?
+
     @Option(name: .long, help: "The time that one call may take.")
     var deadline: String = "10s"
 
     func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
         let trial = try ProviderTrial(
             subject: subject, settings: try Self.pairs(setting), environment: environment,
-            deadline: try Duration(parsing: deadline))
+            deadline: try Duration(parsing: deadline),
+            secret: try secretFd.map { try SecretSource($0, in: ProcessHardening.secrets) })
         let results = try await trial.run()
         let failed = results.filter { !$0.isPass }
         let rows = results.enumerated().map { index, result in
