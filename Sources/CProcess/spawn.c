@@ -152,7 +152,8 @@ static int start(char **arguments, const kt_program *program, kt_child *child, s
     const int pidfd = error == 0 ? (int)syscall(SYS_pidfd_open, guard, 0) : -1;
     if (pidfd < 0) {
         const int reason = error != 0 ? error : errno;
-        kill(guard, SIGKILL);
+        // It ends with whatever it has started; where it is on its way to its own end, this changes nothing.
+        kill(guard, SIGHUP);
         while (waitpid(guard, NULL, 0) < 0 && errno == EINTR)
             continue;
         errno = reason;

@@ -67,6 +67,9 @@ struct HostilePluginTests {
         "ignores-end", "tells-stderr",
     ]
 
+    /// Ways of being rid of a guard.
+    static let guardKillers = ["kills-guard", "kills-outer-guard", "kills-group"]
+
     /// Answers that only a comparison with what was wrapped can find out.
     static let lies = ["unwraps-other", "unwraps-shorter", "unwraps-longer", "same-ciphertext"]
 
@@ -191,6 +194,57 @@ struct HostilePluginTests {
         let lines = await host.heard.lines
         #expect(lines.allSatisfy { !Sample.showsMaterial($0) })
         #expect(lines.count <= 100 * 60 && lines.allSatisfy { $0.count <= 1100 && !$0.contains("\u{1B}") })
+    }
+
+    /// The guards of a plugin, the outer one first.
+    private static func guards(of plugin: pid_t) throws -> [pid_t] {
+        let inner = try #require(Processes.parent(of: plugin))
+        let outer = try #require(Processes.parent(of: inner))
+        for process in [outer, inner] {
+            let name = try String(contentsOfFile: "/proc/\(process)/cmdline", encoding: .utf8)
+            #expect(name.hasPrefix("keyturn-plugin-guard"), "\(name)")
+        }
+        return [outer, inner]
+    }
+
+    @Test(arguments: guardKillers)
+    func whoKillsItsGuardEndsWithAllThatItHasStarted(way: String) async throws {
+        let host = try Host(way)
+        let binding = try Sample.binding
+        for _ in 0..<2 {
+            #expect(try await host.provider.describeKey(Sample.call).id == "key-1")
+            let plugin = try #require(await host.supervisor.pid)
+            let guards = try Self.guards(of: plugin)
+            let family = guards + Processes.descendants(of: guards[1])
+            #expect(family.contains(plugin) && family.count == 4, "\(family)")
+            let error = try await Sample.failure {
+                _ = try await host.provider.wrap(Sample.material(), binding: binding, Sample.call)
+            }
+            #expect(error.code == .providerUnavailable, "\(error.message)")
+            let isGone = await Sample.eventually { !family.contains(where: Sample.isAlive) }
+            #expect(isGone, "\(family.filter(Sample.isAlive)) live on")
+        }
+        await host.supervisor.stop()
+    }
+
+    @Test(arguments: [0, 1])
+    func aGuardThatIsKilledIsReplacedWithItsPlugin(index: Int) async throws {
+        let host = try Host("beside-a-guard")
+        let binding = try Sample.binding
+        let wrapped = try await host.provider.wrap(Sample.material(), binding: binding, Sample.call)
+        let plugin = try #require(await host.supervisor.pid)
+        let guards = try Self.guards(of: plugin)
+        let family = guards + Processes.descendants(of: guards[1])
+        #expect(family.count == 4, "\(family)")
+        kill(guards[index], SIGKILL)
+        #expect(await Sample.eventually { await host.supervisor.pid == nil && !family.contains(where: Sample.isAlive) })
+        let back = try await host.provider.unwrap(wrapped, binding: binding, Sample.call)
+        let isSame = back.isEqual(to: Sample.material())
+        #expect(isSame)
+        let again = try Self.guards(of: try #require(await host.supervisor.pid))
+        #expect(Set(again).isDisjoint(with: guards))
+        await host.supervisor.stop()
+        #expect(await Sample.eventually { !again.contains(where: Sample.isAlive) })
     }
 
     @Test

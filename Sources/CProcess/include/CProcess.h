@@ -40,8 +40,9 @@ typedef struct kt_program {
 /// A child process with the host's ends of its pipes.
 typedef struct kt_child {
     pid_t pid;
-    /// The child of this process that stands guard over it: the leader of their group. It ends as the program did, once
-    /// everything is gone that the program has started; SIGHUP has it end all that at once.
+    /// The child of this process that stands guard over it, with another guard between the two: the leader of the program's
+    /// group. It ends as the program did, once everything is gone that the program has started; SIGHUP has it end all that
+    /// at once. Where either guard is killed, the other ends everything.
     pid_t guard;
     /// Becomes readable when the guard has ended.
     int pidfd;
