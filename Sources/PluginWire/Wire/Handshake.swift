@@ -17,8 +17,6 @@ package struct Handshake: Codable, Hashable, Sendable {
     package static let spoken: Set<Int> = [1]
     /// What a provider must be able to do.
     package static let required: Set<String> = ["wrap", "unwrap", "describe", "test"]
-    /// The capability of making new keys on request.
-    package static let rotate = "rotate"
     /// The most bytes that the line may have.
     package static let maximumCount = 4096
 

@@ -268,7 +268,8 @@ package actor PluginSupervisor: ConnectionSource {
         ) { [log = launch.log] in log($0.urgency, $0.text) }
         do throws(ProviderError) {
             let socket = try ProviderSocket(path: process.socket, users: [geteuid()])
-            return Running(process, try await ProviderConnection.open(socket), image)
+            let connection = try await ProviderConnection.open(socket, to: Set(process.handshake.capabilities))
+            return Running(process, connection, image)
         } catch {
             await process.stop()
             throw error

@@ -17,7 +17,7 @@ struct Main: ProviderPlugin {
             PluginSetting("create", "\"yes\" lets the token make the key where there is none"),
             PluginSetting("sessions", "how many sessions are used at once, 1 to 64; 4 where nothing is said"),
         ],
-        rotatesKeys: true
+        rotatesKeys: true, listsVersions: true
     )
 
     func open(_ settings: [String: String]) async throws(ProviderError) -> any KeyProvider {
