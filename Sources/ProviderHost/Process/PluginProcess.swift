@@ -65,7 +65,10 @@ final class PluginProcess: Sendable {
         let directory = try PrivateDirectory(beneath: base)
         var environment = environment
         environment[Handshake.socketVariable] = directory.socket
-        environment[Handshake.protocolsVariable] = Handshake.spoken.sorted().map(String.init).joined(separator: ",")
+        // A trial may say something else.
+        environment[Handshake.protocolsVariable] =
+            environment[Handshake.protocolsVariable]
+            ?? Handshake.spoken.sorted().map(String.init).joined(separator: ",")
         if image.isScript { try image.writeCopy(to: directory.script) }
         // Each process has a pipe of its own: what one has read, another cannot read again.
         let pipe = try secret?.pipe()

@@ -13,7 +13,8 @@ struct Main: ProviderPlugin {
             PluginSetting("module", "the path of the token's PKCS #11 library", isRequired: true),
             PluginSetting("token", "the token's label", isRequired: true),
             PluginSetting("key", "the label of the AES key on the token", isRequired: true),
-            PluginSetting("pin_file", "a file that holds the user's PIN, mode 0600; without it secret_fd gives the PIN"),
+            PluginSetting(
+                "pin_file", "a file that holds the user's PIN, mode 0600; without it secret_fd gives the PIN"),
             PluginSetting("create", "\"yes\" lets the token make the key where there is none"),
             PluginSetting("sessions", "how many sessions are used at once, 1 to 64; 4 where nothing is said"),
         ],
