@@ -133,7 +133,9 @@ package final class GuardedProvider: ObservedProvider {
     /// Refuses a name that the provider had left before the call that it answers had begun.
     private func note(_ key: String, from start: ContinuousClock.Instant) throws(ProviderError) {
         let now = ContinuousClock.now
-        let isRight = state.withLock { $0.names.take(key, asked: begin.duration(to: start), at: begin.duration(to: now)) }
+        let isRight = state.withLock {
+            $0.names.take(key, asked: begin.duration(to: start), at: begin.duration(to: now))
+        }
         guard isRight else {
             throw ProviderError(
                 .providerAnswerInvalid, "provider \"\(name)\" went back to its key \(quoted(key)), which it had left",
