@@ -130,6 +130,15 @@ package final class ProviderRegistry: Sendable {
             ProviderCall(deadline: .seconds(10), idempotencyKey: "describe-\(UUID().uuidString)"))
     }
 
+    /// Asks a provider which of its keys still unwrap, oldest first.
+    ///
+    /// - Throws: ``ControlStoreError`` with `callerNotFound`, or `ProviderError`.
+    package func versions(_ name: Name) async throws -> [ProviderKey] {
+        let entry = try entry(name)
+        return try await entry.facade.listVersions(
+            ProviderCall(deadline: .seconds(10), idempotencyKey: "versions-\(UUID().uuidString)"))
+    }
+
     /// Forgets every unwrapped key of every provider at once.
     package func forgetKeys() { for entry in entries.values { entry.cache?.forgetKeys() } }
 
@@ -234,7 +243,8 @@ extension ProviderRegistry {
         let supervisor = PluginSupervisor(
             PluginLaunch(
                 name: name, file: file, sha256: sha256, environment: environment,
-                runtimeDirectory: surroundings.runtimeDirectory, secret: secret, log: { surroundings.log(name, $0, $1) }))
+                runtimeDirectory: surroundings.runtimeDirectory, secret: secret, log: { surroundings.log(name, $0, $1) }
+            ))
         let inner = PluginProvider(name: name, settings: settings.remaining, supervisor: supervisor)
         let guarded = GuardedProvider(inner, name: name, deadline: deadline)
         return Entry(

@@ -63,7 +63,8 @@ struct DaemonProviderTests {
             "plugin", "register", "bad", file.path, "--environment", "HOSTILE", "--environment", "PATH", "--yes")
         try bench.declare(
             "bad",
-            "provider \"bad\" { kind = \"plugin\", plugin = \"bad\", environment = \"HOSTILE PATH\", deadline = \"60s\" }")
+            "provider \"bad\" { kind = \"plugin\", plugin = \"bad\", environment = \"HOSTILE PATH\", deadline = \"60s\" }"
+        )
         _ = try await keyturn("call", "configuration.load", "--yes")
         var seen: Set<pid_t> = []
         for index in 0..<2 {

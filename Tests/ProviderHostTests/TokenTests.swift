@@ -350,6 +350,12 @@ struct TokenTests {
         _ = try await bench.sandbox.keyturn("rotate", "main", "--yes").expecting()
         _ = try await bench.sandbox.keyturn("rewrap", "main", "--new-root", "--yes").expecting()
         #expect(try bench.wraps().isDisjoint(with: first))
+        let listed = JSONValue(
+            parsing: try await bench.sandbox.keyturn("provider", "versions", "hsm", "-o", "json").expecting()
+                .standardOutput)
+        #expect(
+            listed.result.array.compactMap { $0.key.string.map { "hsm " + $0 } }
+                == first.union(try bench.wraps()).sorted())
         try await bench.readsBack()
         let (pin, folder) = (Data("1234-user".utf8), bench.sandbox.folder.path)
         for name in try FileManager.default.subpathsOfDirectory(atPath: folder) {

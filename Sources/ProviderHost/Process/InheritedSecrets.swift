@@ -108,7 +108,9 @@ package final class InheritedSecrets: Sendable {
     private static func refuse(_ number: Int32, _ why: String) -> ProviderError {
         ProviderError(
             .providerMisconfigured, "cannot take the secret from descriptor \(number): \(why)",
-            hint: "Start Keyturn anew with the secret on it and nothing else, as in \"keyturn serve \(number)</run/pin\".")
+            hint:
+                "Start Keyturn anew with the secret on it and nothing else, as in \"keyturn serve \(number)</run/pin\"."
+        )
     }
 }
 

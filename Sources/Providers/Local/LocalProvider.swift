@@ -198,7 +198,8 @@ package final class LocalProvider: KeyProvider {
 extension RootKey.Generation {
     /// What is said of it.
     fileprivate var key: ProviderKey {
-        ProviderKey(id: providerKeyID, isUsable: true, summary: "generation \(number) of the root key, created \(createdAt)")
+        ProviderKey(
+            id: providerKeyID, isUsable: true, summary: "generation \(number) of the root key, created \(createdAt)")
     }
 }
 
