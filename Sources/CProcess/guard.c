@@ -16,12 +16,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/// Stands between the host and a program that it started: whatever the program starts in turn, and however far that
-/// removes itself, it is ended with the program or with the host.
+/// Two guards, one the child of the other, stand between the host and a program that it started: whatever the program starts in
+/// turn, and however far that removes itself, it is ended with the program or with the host.
 ///
-/// The guard is the leader of their group, and what loses its parent becomes its child. The kernel tells it by SIGHUP that
-/// the host is gone; the host does so to have everything ended. It is the host's own executable, started anew, so that it
-/// shares no memory with the host.
+/// What loses its parent becomes a guard's child: the inner one's, or the outer one's where the program, which may be a process
+/// of the same user, has killed the inner one. The outer guard leads the program's group, the inner one a group of its own,
+/// so that no signal to a group ends both. The kernel tells a guard by SIGHUP that its own parent is gone; the host does so
+/// to have everything ended. They are the host's own executable, started anew, so that they share no memory with the host.
 
 static void report(int error, pid_t program)
 {
@@ -189,22 +190,49 @@ static void end_like(int status)
     _exit(128 + number);
 }
 
+/// Makes this process a guard that is told when its parent is gone.
+static void become_guard_of(pid_t parent)
+{
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0 || prctl(PR_SET_PDEATHSIG, SIGHUP) != 0)
+        give_up();
+    if (getppid() != parent)
+        _exit(126);
+}
+
+/// Lets go of all descriptors, waits for the end of what is guarded, and ends as it did.
+static void guard(pid_t guarded)
+{
+    close_range(0, ~0U, 0);
+    end_like(watch(guarded));
+}
+
+/// The inner guard: starts the program and tells the host its number.
+static void guard_program(char **arguments, char **environment, pid_t outer)
+{
+    become_guard_of(outer);
+    const pid_t inner = getpid();
+    const pid_t program = fork();
+    if (program < 0)
+        give_up();
+    if (program == 0)
+        become(arguments, environment, inner);
+    if (setpgid(0, 0) != 0)
+        give_up();
+    report(0, program);
+    guard(program);
+}
+
 __attribute__((constructor)) static void stand_guard(int count, char **arguments, char **environment)
 {
     if (count <= GUARD_ARGUMENTS || strcmp(arguments[0], GUARD_NAME) != 0)
         return;
     // All signals are blocked since before the guard's start.
-    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0 || prctl(PR_SET_PDEATHSIG, SIGHUP) != 0)
+    become_guard_of(atoi(arguments[1]));
+    const pid_t outer = getpid();
+    const pid_t inner = fork();
+    if (inner < 0)
         give_up();
-    if (getppid() != atoi(arguments[1]))
-        _exit(126);
-    const pid_t guard = getpid();
-    const pid_t program = fork();
-    if (program < 0)
-        give_up();
-    if (program == 0)
-        become(arguments, environment, guard);
-    report(0, program);
-    close_range(0, ~0U, 0);
-    end_like(watch(program));
+    if (inner == 0)
+        guard_program(arguments, environment, outer);
+    guard(inner);
 }

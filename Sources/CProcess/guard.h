@@ -1,6 +1,8 @@
 #ifndef GUARD_H
 #define GUARD_H
 
+#include "CProcess.h"
+
 #include <sys/types.h>
 
 /// What is said of a start, as often as there is something to say: an error, or the program's number.
@@ -9,8 +11,8 @@ struct report {
     pid_t program;
 };
 
-/// The descriptor that reports are written to, and the one of the program's file where it has no path.
-enum { REPORT = 3, EXECUTABLE = 4 };
+/// The descriptor that reports are written to, the one of the program's file where it has no path, and the program's secret.
+enum { REPORT = 3, EXECUTABLE = 4, SECRET = KT_SECRET_DESCRIPTOR };
 
 /// The name by which this program, started anew, knows that it shall stand guard over another.
 ///

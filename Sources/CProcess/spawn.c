@@ -58,29 +58,36 @@ static void give_up(int descriptor)
     _exit(126);
 }
 
-/// Moves the descriptors that the guard gets to 0 to 4, and closes all others. Every one of them is above 4 before.
-static int arrange_descriptors(const struct pipes *pipes, int executable)
+/// Puts a descriptor in a place; where there is none, nothing is there.
+static int put(int descriptor, int place)
+{
+    if (descriptor >= 0)
+        return dup2(descriptor, place);
+    close(place);
+    return place;
+}
+
+/// Moves the descriptors that the guard gets to 0 to 5, and closes all others. Every one of them is above 5 before.
+static int arrange_descriptors(const struct pipes *pipes, int executable, int secret)
 {
     if (dup2(pipes->input[0], 0) < 0 || dup2(pipes->output[1], 1) < 0 || dup2(pipes->errors[1], 2) < 0)
         return -1;
-    if (dup2(pipes->report[1], REPORT) < 0)
+    if (dup2(pipes->report[1], REPORT) < 0 || put(executable, EXECUTABLE) < 0 || put(secret, SECRET) < 0)
         return -1;
-    if (executable >= 0 && dup2(executable, EXECUTABLE) < 0)
-        return -1;
-    return close_range(executable >= 0 ? EXECUTABLE + 1 : EXECUTABLE, ~0U, 0);
+    return close_range(SECRET + 1, ~0U, 0);
 }
 
 /// Becomes the guard; only calls that are safe between fork and exec.
-static void become_guard(char **arguments, char *const *environment, const struct pipes *pipes, int executable)
+static void become_guard(char **arguments, const kt_program *program, const struct pipes *pipes)
 {
-    if (arrange_descriptors(pipes, executable) != 0)
+    if (arrange_descriptors(pipes, program->executable, program->secret) != 0)
         give_up(pipes->report[1]);
     // The guard waits for its signals. The thread that forked lives as long as the host.
     sigset_t all;
     sigfillset(&all);
     if (sigprocmask(SIG_SETMASK, &all, NULL) != 0 || setpgid(0, 0) != 0)
         give_up(REPORT);
-    execve("/proc/self/exe", arguments, environment);
+    execve("/proc/self/exe", arguments, program->environment);
     give_up(REPORT);
 }
 
@@ -129,7 +136,7 @@ static void keep_host_ends(struct pipes *pipes, kt_child *child)
     pipes->input[1] = pipes->output[0] = pipes->errors[0] = -1;
 }
 
-static int start(char **arguments, const kt_program *program, kt_child *child, struct pipes *pipes, int executable)
+static int start(char **arguments, const kt_program *program, kt_child *child, struct pipes *pipes)
 {
     if (open_pipe(pipes->input) != 0 || open_pipe(pipes->output) != 0 || open_pipe(pipes->errors) != 0 ||
         open_pipe(pipes->report) != 0)
@@ -138,14 +145,15 @@ static int start(char **arguments, const kt_program *program, kt_child *child, s
     if (guard < 0)
         return -1;
     if (guard == 0)
-        become_guard(arguments, program->environment, pipes, executable);
+        become_guard(arguments, program, pipes);
     close(pipes->report[1]);
     pipes->report[1] = -1;
     const int error = wait_for_exec(pipes->report[0], &child->pid);
     const int pidfd = error == 0 ? (int)syscall(SYS_pidfd_open, guard, 0) : -1;
     if (pidfd < 0) {
         const int reason = error != 0 ? error : errno;
-        kill(guard, SIGKILL);
+        // It ends with whatever it has started; where it is on its way to its own end, this changes nothing.
+        kill(guard, SIGHUP);
         while (waitpid(guard, NULL, 0) < 0 && errno == EINTR)
             continue;
         errno = reason;
@@ -180,23 +188,39 @@ static char **guard_arguments(const kt_program *program, char numbers[4][24])
     return arguments;
 }
 
-static int spawn(const kt_program *program, kt_child *child)
+static int spawn_moved(const kt_program *program, kt_child *child)
 {
     struct pipes pipes = {{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
-    int executable = -1;
-    if (program->executable >= 0) {
-        executable = fcntl(program->executable, F_DUPFD_CLOEXEC, 10);
-        if (executable < 0)
-            return -1;
-    }
     char numbers[4][24];
     char **const arguments = guard_arguments(program, numbers);
-    const int result = arguments != NULL ? start(arguments, program, child, &pipes, executable) : -1;
+    const int result = arguments != NULL ? start(arguments, program, child, &pipes) : -1;
     const int error = errno;
     free(arguments);
     close_pipes(&pipes);
-    if (executable >= 0)
-        close(executable);
+    errno = error;
+    return result;
+}
+
+/// Has a descriptor of its own above those that a child arranges; -1 where there is none.
+static bool move_up(int *descriptor)
+{
+    if (*descriptor < 0)
+        return true;
+    *descriptor = fcntl(*descriptor, F_DUPFD_CLOEXEC, 10);
+    return *descriptor >= 0;
+}
+
+static int spawn(const kt_program *program, kt_child *child)
+{
+    kt_program moved = *program;
+    const bool has_executable = move_up(&moved.executable);
+    const bool has_secret = has_executable && move_up(&moved.secret);
+    const int result = has_secret ? spawn_moved(&moved, child) : -1;
+    const int error = errno;
+    if (has_executable && moved.executable >= 0)
+        close(moved.executable);
+    if (has_secret && moved.secret >= 0)
+        close(moved.secret);
     errno = error;
     return result;
 }

@@ -4,12 +4,19 @@ public import PluginKit
 /// Checks that a key provider keeps what ``KeyProvider`` promises.
 ///
 /// The provider must be set up with a key that can wrap. Every check makes its own material; what a
-/// provider stores of its own accord stays there.
+/// provider stores of its own accord stays there, as do the new keys that it is asked to make.
 public struct ProviderConformance: Sendable {
-    private let provider: any KeyProvider
+    /// A claim, and what tries it.
+    typealias Check = (name: String, body: () async throws -> Void)
+
+    let provider: any KeyProvider
+    let binding: WrapBinding
+    let turnsKeys: Bool
+
     private let deadline: Duration
-    private let binding: WrapBinding
     private let tellsUnknownKeys: Bool
+    /// Tells this run's requests from those of another.
+    private let marker = String(UInt64.random(in: 0...UInt64.max), radix: 16)
 
     /// Makes a suite.
     ///
@@ -19,34 +26,43 @@ public struct ProviderConformance: Sendable {
     ///   - deadline: The time that each call is allowed.
     ///   - tellsUnknownKeys: Whether a wrap by an unknown key must be refused with `providerKeyUnknown`; false where the
     ///     provider's own wire cannot tell, as with KMS v2, and any refusal will do.
+    ///   - turnsKeys: Whether a provider that can is asked for new keys, which stay where its keys are held.
     public init(
         _ provider: any KeyProvider, binding: WrapBinding, deadline: Duration = .seconds(30),
-        tellsUnknownKeys: Bool = true
+        tellsUnknownKeys: Bool = true, turnsKeys: Bool = true
     ) {
         self.provider = provider
         self.binding = binding
         self.deadline = deadline
         self.tellsUnknownKeys = tellsUnknownKeys
+        self.turnsKeys = turnsKeys
     }
 
     /// Runs every check, whatever the others give, in a fixed order.
     public func run() async -> [ConformanceResult] {
+        var results: [ConformanceResult] = []
+        for (name, body) in checks + keyChecks(await abilities()) { results.append(await check(name, body)) }
+        return results
+    }
+
+    private var checks: [Check] {
         [
-            await check("it says what it is", saysWhatItIs),
-            await check("it describes a key that can wrap", describesKey),
-            await check("its own test passes", ownTestPasses),
-            await check("keys of 1, 32 and 256 bytes come back", roundTrips),
-            await check("material of 0 and of 257 bytes is refused", wrongSizes),
-            await check("a wrap does not unwrap for another binding", bindings),
-            await check("no wrap with a flipped byte unwraps", flippedBytes),
-            await check("no truncated or empty wrap unwraps", truncations),
-            await check("a wrap by an unknown key is refused as such", unknownKey),
-            await check("it names the same key each time", stableKey),
-            await check("two wraps of one key differ, and neither shows it", wrapsDiffer),
-            await check("a repeated call is answered", repetition),
-            await check("32 calls at once do not mix", concurrency),
-            await check("names of 255 bytes and of other alphabets can be bound to", longBindings),
-            await check("a wrap without its annotations does not unwrap", annotations),
+            ("it says what it is", saysWhatItIs),
+            ("it describes a key that can wrap", describesKey),
+            ("its own test passes", ownTestPasses),
+            ("keys of 1, 32 and 256 bytes come back", roundTrips),
+            ("material of 0 and of 257 bytes is refused", wrongSizes),
+            ("a wrap does not unwrap for another binding", bindings),
+            ("no wrap with a flipped byte unwraps", flippedBytes),
+            ("no truncated or empty wrap unwraps", truncations),
+            ("a wrap of 100 KiB does not unwrap", longWraps),
+            ("a wrap by an unknown key is refused as such", unknownKey),
+            ("it names the same key each time", stableKey),
+            ("two wraps of one key differ, and neither shows it", wrapsDiffer),
+            ("a repeated call is answered", repetition),
+            ("32 calls at once do not mix", concurrency),
+            ("names of 255 bytes and of other alphabets can be bound to", longBindings),
+            ("a wrap without its annotations does not unwrap", annotations),
         ]
     }
 
@@ -116,6 +132,13 @@ public struct ProviderConformance: Sendable {
         try await refuse(wrapped.ciphertext + [0], of: wrapped, "lengthened: it")
     }
 
+    private func longWraps() async throws {
+        let wrapped = try await wrap(32, "long")
+        let room = Bytes(repeating: 0, count: 100 << 10)
+        try await refuse(wrapped.ciphertext + room, of: wrapped, "lengthened by 100 KiB: it")
+        try await refuse(room, of: wrapped, "100 KiB of zeros: it")
+    }
+
     private func unknownKey() async throws {
         let wrapped = try await wrap(32, "unknown")
         let foreign = WrappedKey(
@@ -130,8 +153,11 @@ public struct ProviderConformance: Sendable {
 extension ProviderConformance {
     private func stableKey() async throws {
         var ids: Set<String> = []
-        for index in 0..<5 { ids.insert(try await provider.describeKey(call("stable-\(index)")).id) }
-        try require(ids.count == 1, "five looks give \(ids.count) names")
+        for index in 0..<5 {
+            ids.insert(try await provider.describeKey(call("stable-\(index)")).id)
+            ids.insert(try await wrap(32, "stable-wrap-\(index)").providerKeyID)
+        }
+        try require(ids.count == 1, "five looks and five wraps give \(ids.count) names")
     }
 
     private func wrapsDiffer() async throws {
@@ -197,15 +223,15 @@ extension ProviderConformance {
 extension ProviderConformance {
     private var otherName: String { binding.keyring.description == "other" ? "another" : "other" }
 
-    private func call(_ what: String) -> ProviderCall {
-        ProviderCall(deadline: deadline, idempotencyKey: "conformance-\(what)")
+    func call(_ what: String) -> ProviderCall {
+        ProviderCall(deadline: deadline, idempotencyKey: "conformance-\(marker)-\(what)")
     }
 
-    private static func material(_ count: Int) -> SecretBytes {
+    static func material(_ count: Int) -> SecretBytes {
         SecretBytes(copying: (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ 7) })
     }
 
-    private func wrap(_ count: Int, _ what: String) async throws -> WrappedKey {
+    func wrap(_ count: Int, _ what: String) async throws -> WrappedKey {
         let material = Self.material(count)
         return try await provider.wrap(material, binding: binding, call(what))
     }
@@ -216,7 +242,7 @@ extension ProviderConformance {
         try await refused(what) { _ = try await provider.unwrap(changed, binding: binding, call("refuse")) }
     }
 
-    private func refused(_ what: String, as code: ProviderError.Code? = nil, _ body: () async throws -> Void)
+    func refused(_ what: String, as code: ProviderError.Code? = nil, _ body: () async throws -> Void)
         async throws
     {
         do {

@@ -25,13 +25,17 @@ package struct PluginProvider: KeyProvider {
         self.source = source
     }
 
-    /// Asks for kind and version.
+    /// Asks for kind and version; what it can do was said in its handshake.
     package func info() async throws(ProviderError) -> ProviderInfo {
+        let connection = try await source.connection()
+        let abilities = ProviderAbility.allCases.filter { connection.capabilities.contains($0.rawValue) }
+        connection.finish()
         let answer = try await ask("say what it is", Self.infoCall) {
             try await $0.getInfo(Keyturn_Provider_V1_GetInfoRequest(), options: $1)
         }
         return ProviderInfo(
-            kind: WireText.escaped(answer.kind, limit: 63), version: WireText.escaped(answer.version, limit: 63))
+            kind: WireText.escaped(answer.kind, limit: 63), version: WireText.escaped(answer.version, limit: 63),
+            abilities: Set(abilities))
     }
 
     /// The settings that the plugin understands: name, summary, whether it must be given.
@@ -95,6 +99,13 @@ package struct PluginProvider: KeyProvider {
         let request = Keyturn_Provider_V1_RotateKeyRequest.with { $0.call = message(call) }
         let answer = try await ask("make a new key", call) { try await $0.rotateKey(request, options: $1) }
         return ProviderKey(answer.key)
+    }
+
+    /// Asks which keys still unwrap; more than 1024 are not looked at.
+    package func listVersions(_ call: ProviderCall) async throws(ProviderError) -> [ProviderKey] {
+        let request = Keyturn_Provider_V1_ListVersionsRequest.with { $0.call = message(call) }
+        let answer = try await ask("list its keys", call) { try await $0.listVersions(request, options: $1) }
+        return answer.keys.prefix(1024).map(ProviderKey.init)
     }
 
     private static var infoCall: ProviderCall { ProviderCall(deadline: .seconds(10), idempotencyKey: "info") }

@@ -2,6 +2,7 @@ internal import Foundation
 internal import KeyModel
 package import PluginConformance
 package import PluginKit
+internal import PluginWire
 
 /// Tries a plugin's file from outside: how it starts, answers, and ends; part of `keyturn plugin test`.
 ///
@@ -10,6 +11,7 @@ package struct PluginTrial: Sendable {
     private let launch: PluginLaunch
     private let settings: [String: String]
     private let deadline: Duration
+    private let turnsKeys: Bool
     private let heard = Heard()
 
     /// What the plugin wrote on standard error.
@@ -29,31 +31,54 @@ package struct PluginTrial: Sendable {
     ///   - launch: How the plugin is run.
     ///   - settings: The settings of the provider to try.
     ///   - deadline: The time that each call is allowed.
-    package init(_ launch: PluginLaunch, settings: [String: String], deadline: Duration = .seconds(10)) {
+    ///   - turnsKeys: Whether the plugin is asked for a new key; only where it can make one.
+    package init(
+        _ launch: PluginLaunch, settings: [String: String], deadline: Duration = .seconds(10), turnsKeys: Bool = true
+    ) {
         self.launch = launch
         self.settings = settings
         self.deadline = deadline
+        self.turnsKeys = turnsKeys
     }
 
-    /// Runs every check, whatever the others give, in a fixed order.
-    package func run(binding: WrapBinding) async -> [ConformanceResult] {
-        [
-            await check("its file may be executed") { _ = try launch.file.load(expecting: launch.sha256) },
-            await check("it greets, and says the same of itself over the wire", greets),
-            await check("it ends when it is asked to, within 2 s") { try await ends { await $0.stop() } },
-            await check("it ends when its standard input ends, within 2 s") {
-                try await ends { await $0.letGo() }
-            },
-            await check("it ends on SIGTERM, within 2 s") {
-                try await ends { supervisor in if let pid = await supervisor.pid { kill(pid, SIGTERM) } }
-            },
-            await check("killed and started again, it unwraps what it had wrapped") { try await survives(binding) },
-            await check("two of it do not disturb each other") { try await twoAtOnce(binding) },
-            await check("an unknown setting is refused as such") { try await unknownSetting(binding) },
-            await check("garbage on its socket does not end it") { try await garbage(binding) },
-            await check("500 wraps leave no descriptors behind") { try await leaks(binding) },
-            await check("no key stands in what it says on standard error") { try await keepsQuiet() },
+    /// Runs the checks, whatever the others give, in a fixed order.
+    ///
+    /// - Parameters:
+    ///   - binding: What throw-away keys are bound to.
+    ///   - isWanted: Which checks, by their names.
+    /// - Returns: What each check found.
+    package func run(
+        binding: WrapBinding, where isWanted: (String) -> Bool = { _ in true }
+    ) async -> [ConformanceResult] {
+        var results: [ConformanceResult] = []
+        for (name, body) in checks(binding) where isWanted(name) { results.append(await check(name, body)) }
+        return results
+    }
+
+    private func checks(_ binding: WrapBinding) -> [(String, () async throws -> Void)] {
+        let checks: [(String, () async throws -> Void)] = [
+            ("its file may be executed", { _ = try launch.file.load(expecting: launch.sha256) }),
+            ("it greets, and says the same of itself over the wire", greets),
+            ("it greets a host that speaks newer versions too", greetsNewerHosts),
+            ("it ends when it is asked to, within 2 s", { try await ends { await $0.stop() } }),
+            ("it ends when its standard input ends, within 2 s", { try await ends { await $0.letGo() } }),
+            (
+                "it ends on SIGTERM, within 2 s",
+                { try await ends { supervisor in if let pid = await supervisor.pid { kill(pid, SIGTERM) } } }
+            ),
+            ("killed and started again, it unwraps what it had wrapped", { try await survives(binding) }),
+            ("two of it do not disturb each other", { try await twoAtOnce(binding) }),
+            ("an unknown setting is refused as such", { try await unknownSetting(binding) }),
+            ("garbage on its socket does not end it", { try await garbage(binding) }),
+            ("messages that are none are refused and do not end it", { try await malformed(binding) }),
+            ("calls that are given up disturb no others", { try await givenUp(binding) }),
+            ("500 wraps leave no descriptors behind", { try await leaks(binding) }),
+            ("1000 wraps leave no memory behind", { try await leaksMemory(binding) }),
+            ("it does not talk while nobody asks it", silence),
+            ("no key stands in what it says on standard error", keepsQuiet),
         ]
+        guard turnsKeys else { return checks }
+        return checks + [("killed after it made a new key, it wraps with that", { try await keepsNewKey(binding) })]
     }
 
     private func supervisor() -> PluginSupervisor {
@@ -75,6 +100,19 @@ package struct PluginTrial: Sendable {
                 greeting?.kind == info.kind && greeting?.version == info.version,
                 "it says \(info) and \(greeting as Any)")
         }
+    }
+
+    private func greetsNewerHosts() async throws {
+        var launch = launch
+        launch.environment[Handshake.protocolsVariable] = "1,2,99"
+        let supervisor = PluginSupervisor(launch)
+        do {
+            try await supervisor.start()
+        } catch {
+            await supervisor.stop()
+            throw error
+        }
+        await supervisor.stop()
     }
 
     private func ends(_ body: (PluginSupervisor) async throws -> Void) async throws {
@@ -99,6 +137,24 @@ package struct PluginTrial: Sendable {
             while await supervisor.pid == pid { try await Task.sleep(for: .milliseconds(10)) }
             let back = try await provider.unwrap(wrapped, binding: binding, call)
             try expect(back.isEqual(to: Self.material), "the key comes back as another")
+        }
+    }
+
+    private func keepsNewKey(_ binding: WrapBinding) async throws {
+        try await with { supervisor in
+            let provider = provider(supervisor)
+            let old = try await provider.wrap(Self.material, binding: binding, call)
+            let new = try await provider.rotateKey(call).id
+            guard let pid = await supervisor.pid else { throw Finding("it runs no more") }
+            kill(pid, SIGKILL)
+            while await supervisor.pid == pid { try await Task.sleep(for: .milliseconds(10)) }
+            let wrapped = try await provider.wrap(Self.material, binding: binding, call)
+            try expect(
+                wrapped.providerKeyID == new, "it wraps with \(quoted(wrapped.providerKeyID)), not \(quoted(new))")
+            for key in [old, wrapped] {
+                let back = try await provider.unwrap(key, binding: binding, call)
+                try expect(back.isEqual(to: Self.material), "the key comes back as another")
+            }
         }
     }
 
@@ -139,6 +195,45 @@ package struct PluginTrial: Sendable {
         }
     }
 
+    private func malformed(_ binding: WrapBinding) async throws {
+        try await with { supervisor in
+            let provider = provider(supervisor)
+            _ = try await provider.describeKey(call)
+            let before = await supervisor.pid
+            for message in MalformedMessage.all {
+                let isAnswered = try await message.isAnswered(over: try await supervisor.connection(), within: deadline)
+                try expect(!isAnswered, "\(message.name) is answered as if it made sense")
+            }
+            let wrapped = try await provider.wrap(Self.material, binding: binding, call)
+            let back = try await provider.unwrap(wrapped, binding: binding, call)
+            try expect(back.isEqual(to: Self.material), "the key comes back as another")
+            try expect(await supervisor.pid == before, "it was ended by it")
+        }
+    }
+
+    private func givenUp(_ binding: WrapBinding) async throws {
+        try await with { supervisor in
+            // Without what stands before a provider, which would hold calls back once some have failed.
+            let provider = PluginProvider(name: launch.name, settings: settings, supervisor: supervisor)
+            _ = try await provider.describeKey(call)
+            let before = await supervisor.pid
+            for number in 0..<20 as Range<UInt8> {
+                let hurried = ProviderCall(deadline: .milliseconds(1), idempotencyKey: "trial-\(UUID().uuidString)")
+                let lost = SecretBytes(copying: [UInt8](repeating: 200 + number, count: 32))
+                do throws(ProviderError) {
+                    _ = try await provider.wrap(lost, binding: binding, hurried)
+                } catch {
+                    guard error.code == .providerUnavailable else { throw error }
+                }
+                let material = SecretBytes(copying: [UInt8](repeating: number, count: 32))
+                let wrapped = try await provider.wrap(material, binding: binding, call)
+                let back = try await provider.unwrap(wrapped, binding: binding, call)
+                try expect(back.isEqual(to: material), "another key comes back after a call that was given up")
+            }
+            try expect(await supervisor.pid == before, "it was ended by it")
+        }
+    }
+
     private func leaks(_ binding: WrapBinding) async throws {
         try await with { supervisor in
             let provider = provider(supervisor)
@@ -150,9 +245,43 @@ package struct PluginTrial: Sendable {
         }
     }
 
+    private func leaksMemory(_ binding: WrapBinding) async throws {
+        try await with { supervisor in
+            let provider = provider(supervisor)
+            for _ in 0..<200 { _ = try await provider.wrap(Self.material, binding: binding, call) }
+            let before = try await figure("VmRSS:", of: supervisor)
+            for _ in 0..<1000 { _ = try await provider.wrap(Self.material, binding: binding, call) }
+            let after = try await figure("VmRSS:", of: supervisor)
+            try expect(after <= before + 24_576, "it had \(before) KiB and has \(after)")
+        }
+    }
+
+    /// The open descriptors, or where that is no concern of ours, the places for them.
     private func descriptors(of supervisor: PluginSupervisor) async throws -> Int {
         guard let pid = await supervisor.pid else { throw Finding("it runs no more") }
-        return try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd").count
+        do {
+            return try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd").count
+        } catch {
+            return try await figure("FDSize:", of: supervisor)
+        }
+    }
+
+    /// A number that the system tells of the process.
+    private func figure(_ name: String, of supervisor: PluginSupervisor) async throws -> Int {
+        guard let pid = await supervisor.pid else { throw Finding("it runs no more") }
+        let status = try String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)
+        let line = status.split(separator: "\n").first { $0.hasPrefix(name) }
+        return line.flatMap { Int($0.filter(\.isNumber)) } ?? 0
+    }
+
+    private func silence() async throws {
+        try await with { supervisor in
+            _ = try await provider(supervisor).describeKey(call)
+            let before = await heard.count
+            try await Task.sleep(for: .seconds(1))
+            let count = await heard.count - before
+            try expect(count <= 10, "it says \(count) lines in 1 s")
+        }
     }
 
     private func keepsQuiet() async throws {

@@ -12,6 +12,8 @@ package final class ProviderRegistry: Sendable {
         package var directory: String
         /// The daemon's own environment, from which a plugin gets only what is named for it.
         package var environment: [String: String]
+        /// What the daemon was started with, for providers that are given a secret.
+        package var secrets: InheritedSecrets
         /// Where private directories of plugins are made.
         package var runtimeDirectory: String
         /// Takes what plugins say on standard error: which provider, how urgent, 0…7, and what.
@@ -19,11 +21,13 @@ package final class ProviderRegistry: Sendable {
 
         /// Describes what providers stand in.
         package init(
-            directory: String, environment: [String: String] = [:], runtimeDirectory: String = "/tmp",
+            directory: String, environment: [String: String] = [:], secrets: InheritedSecrets = InheritedSecrets(),
+            runtimeDirectory: String = "/tmp",
             log: @escaping @Sendable (Name, Int, String) -> Void = { _, _, _ in }
         ) {
             self.directory = directory
             self.environment = environment
+            self.secrets = secrets
             self.runtimeDirectory = runtimeDirectory
             self.log = log
         }
@@ -126,6 +130,15 @@ package final class ProviderRegistry: Sendable {
             ProviderCall(deadline: .seconds(10), idempotencyKey: "describe-\(UUID().uuidString)"))
     }
 
+    /// Asks a provider which of its keys still unwrap, oldest first.
+    ///
+    /// - Throws: ``ControlStoreError`` with `callerNotFound`, or `ProviderError`.
+    package func versions(_ name: Name) async throws -> [ProviderKey] {
+        let entry = try entry(name)
+        return try await entry.facade.listVersions(
+            ProviderCall(deadline: .seconds(10), idempotencyKey: "versions-\(UUID().uuidString)"))
+    }
+
     /// Forgets every unwrapped key of every provider at once.
     package func forgetKeys() { for entry in entries.values { entry.cache?.forgetKeys() } }
 
@@ -225,11 +238,13 @@ extension ProviderRegistry {
         for word in (settings.take("environment") ?? "").split(separator: " ").map(String.init) {
             environment[word] = surroundings.environment[word]
         }
+        let secret = try settings.takeSecret(from: surroundings.secrets)
         let name = declaration.name
         let supervisor = PluginSupervisor(
             PluginLaunch(
                 name: name, file: file, sha256: sha256, environment: environment,
-                runtimeDirectory: surroundings.runtimeDirectory, log: { surroundings.log(name, $0, $1) }))
+                runtimeDirectory: surroundings.runtimeDirectory, secret: secret, log: { surroundings.log(name, $0, $1) }
+            ))
         let inner = PluginProvider(name: name, settings: settings.remaining, supervisor: supervisor)
         let guarded = GuardedProvider(inner, name: name, deadline: deadline)
         return Entry(

@@ -37,13 +37,23 @@ struct ProviderSettings {
         }
     }
 
+    /// Takes the descriptor of a secret.
+    mutating func takeSecret(from secrets: InheritedSecrets) throws(ProviderError) -> SecretSource? {
+        guard let text = take("secret_fd") else { return nil }
+        do throws(ProviderError) {
+            return try SecretSource(text, in: secrets)
+        } catch {
+            throw refuse(error.message, error.hint)
+        }
+    }
+
     /// Refuses what nobody took.
     func finish(known: [String]) throws(ProviderError) {
         guard let unknown = rest.keys.sorted().first else { return }
         throw refuse("there is no setting \(quoted(unknown))", "The settings are \(known.joined(separator: ", ")).")
     }
 
-    func refuse(_ why: String, _ hint: String) -> ProviderError {
+    func refuse(_ why: String, _ hint: String?) -> ProviderError {
         ProviderError(.providerMisconfigured, "provider \"\(declaration.name)\" cannot be used: \(why)", hint: hint)
     }
 }

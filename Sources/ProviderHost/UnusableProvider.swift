@@ -18,4 +18,8 @@ struct UnusableProvider: KeyProvider {
     ) async throws(ProviderError) -> SecretBytes { throw error }
 
     func describeKey(_ call: ProviderCall) async throws(ProviderError) -> ProviderKey { throw error }
+
+    func rotateKey(_ call: ProviderCall) async throws(ProviderError) -> ProviderKey { throw error }
+
+    func listVersions(_ call: ProviderCall) async throws(ProviderError) -> [ProviderKey] { throw error }
 }

@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Glibc
+internal import ProviderHost
 internal import Rotation
 
 /// The command line: parses, runs one command, and ends with the exit code that the README lists.
@@ -50,6 +51,7 @@ struct Keyturn: AsyncParsableCommand {
         } catch {
             status = UsageProblem(error, arguments: arguments).report()
         }
+        ProcessHardening.secrets.forget()
         Glibc.exit(status.rawValue)
     }
 

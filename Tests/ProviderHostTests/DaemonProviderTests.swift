@@ -1,4 +1,5 @@
 internal import Foundation
+internal import ProviderHost
 internal import Testing
 internal import ToolTesting
 
@@ -50,6 +51,41 @@ struct DaemonProviderTests {
         let isGone = await Sample.eventually(within: .seconds(2)) { !children.contains(where: Sample.isAlive) }
         #expect(isGone, "\(children.filter(Sample.isAlive)) live on")
         print("daemon killed: \(children.count) children, 0 orphans after \(start.duration(to: .now))")
+    }
+
+    @Test
+    func aDaemonWhosePluginLostItsGuardsLeavesNoOrphan() async throws {
+        try await bench.begin()
+        sandbox.variables["HOSTILE"] = "beside-a-guard"
+        let daemon = try await bench.serve()
+        let file = try scratch.program("hostile-plugin")
+        _ = try await keyturn(
+            "plugin", "register", "bad", file.path, "--environment", "HOSTILE", "--environment", "PATH", "--yes")
+        try bench.declare(
+            "bad",
+            "provider \"bad\" { kind = \"plugin\", plugin = \"bad\", environment = \"HOSTILE PATH\", deadline = \"60s\" }"
+        )
+        _ = try await keyturn("call", "configuration.load", "--yes")
+        var seen: Set<pid_t> = []
+        for index in 0..<2 {
+            #expect(try await keyturn("provider", "describe", "bad").contains("key-1"))
+            let shown = JSONValue(parsing: try await keyturn("provider", "show", "bad", "-o", "json")).result
+            let plugin = pid_t(try #require(shown.process.integer))
+            let inner = try #require(Processes.parent(of: plugin))
+            let outer = try #require(Processes.parent(of: inner))
+            let family = [outer] + Processes.descendants(of: outer)
+            #expect(family.count == 4 && seen.isDisjoint(with: family), "\(family)")
+            seen.formUnion(family)
+            kill(index == 0 ? inner : outer, SIGKILL)
+            let isGone = await Sample.eventually { !family.contains(where: Sample.isAlive) }
+            #expect(isGone, "\(family.filter(Sample.isAlive)) live on")
+        }
+        #expect(try await keyturn("provider", "describe", "bad").contains("key-1"))
+        seen.formUnion(Processes.descendants(of: daemon.pid))
+        daemon.signal(SIGKILL)
+        _ = try await daemon.wait()
+        let isGone = await Sample.eventually(within: .seconds(2)) { !seen.contains(where: Sample.isAlive) }
+        #expect(isGone, "\(seen.filter(Sample.isAlive)) live on")
     }
 
     @Test
@@ -144,7 +180,7 @@ struct DaemonProviderTests {
     }
 
     /// The arguments and environments of all processes, as they come and go until this is cancelled.
-    private static func argumentsSeen() async -> String {
+    static func argumentsSeen() async -> String {
         var seen: Set<String> = []
         while !Task.isCancelled {
             for process in (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []

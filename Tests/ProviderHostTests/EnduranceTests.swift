@@ -46,8 +46,8 @@ struct EnduranceTests {
         process.standardOutput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
         try process.run()
-        // The guard, the plugin, and what it has started; the trial starts one after the other.
-        let wanted = ["grandchild", "runaway"].contains(way) ? 3 : 2
+        // Two guards, the plugin, and what it has started; the trial starts one after the other.
+        let wanted = ["grandchild", "runaway"].contains(way) ? 4 : 3
         var children: [pid_t] = []
         _ = await Sample.eventually(within: .seconds(60)) {
             children = Processes.descendants(of: process.processIdentifier)

@@ -1,9 +1,10 @@
 internal import KeyModel
 internal import PluginKit
 internal import PluginWire
-internal import ProviderHost
 internal import Synchronization
 internal import Testing
+
+@testable import ProviderHost
 
 /// A provider that answers as it is told, and counts.
 final class ScriptedProvider: KeyProvider {
@@ -171,6 +172,19 @@ struct GuardTests {
         let other = WrapBinding(instance: "other", keyring: binding.keyring, key: binding.key)
         _ = try await cache.unwrap(wrapped, binding: other, Sample.call)
         #expect(scripted.calls == 3)
+    }
+
+    @Test
+    func aNameThatWasLeftIsRefusedUnlessTheCallIsOlder() {
+        var names = KeyNames()
+        // In the fourth answer the old name comes late, from a call that is older than the turn.
+        let answers: [(name: String, asked: Int, at: Int)] = [
+            ("a", 0, 1), ("a", 1, 2), ("b", 3, 4), ("a", 3, 5), ("a", 5, 6), ("b", 6, 7),
+        ]
+        let taken = answers.map { names.take($0.name, asked: .seconds($0.asked), at: .seconds($0.at)) }
+        #expect(taken == [true, true, true, true, false, true])
+        let many = (0..<5000).map { names.take("\($0)", asked: .seconds(8), at: .seconds(9)) }
+        #expect(many.allSatisfy { $0 })
     }
 
     @Test

@@ -67,14 +67,39 @@ struct HostilePluginTests {
         "ignores-end", "tells-stderr",
     ]
 
+    /// Ways of being rid of a guard.
+    static let guardKillers = ["kills-guard", "kills-outer-guard", "kills-group"]
+
+    /// Names for keys that make no sense one after the other, however each looks.
+    static let names = ["flip-flops", "reused-key-id"]
+
+    /// Names that only a run finds out, since a key may be turned at any time; see ``HostileRunTests``.
+    static let namesInRuns = ["other-key-id", "wrong-key-id", "flip-flops"]
+
+    /// What a host must bear, as it was asked for, and the way that is it.
+    static let asked = [
+        "crash mid-call": "crash-mid-call", "hang": "hang", "garbage handshake": "garbage-line",
+        "endless handshake": "endless-line", "100 MiB answer": "huge-answer", "truncated protobuf": "truncated-answer",
+        "wrong key id": "wrong-key-id", "flip-flopping key id": "flip-flops", "reused key id": "reused-key-id",
+        "over-long key id": "long-key-id", "ciphertext equal to the plaintext": "plaintext",
+        "ciphertext equal to an earlier one": "same-ciphertext", "other plaintext on unwrap": "unwraps-other",
+        "annotations too large": "large-annotations", "stderr flood": "floods-stderr",
+        "closed stderr": "closes-stderr", "ignored SIGTERM": "ignores-sigterm",
+        "forked grandchild holding pipes": "grandchild", "stale socket": "dead-socket",
+        "squatted path": "file-for-socket", "link in the path's place": "link-for-socket",
+        "killed guard": "kills-guard",
+    ]
+
     /// Answers that only a comparison with what was wrapped can find out.
     static let lies = ["unwraps-other", "unwraps-shorter", "unwraps-longer", "same-ciphertext"]
 
     @Test
     func thereAreManyWays() {
-        let count = Self.starts.count + Self.wraps.count + Self.unwraps.count + Self.bearable.count + Self.lies.count
-        #expect(count >= 60)
-        print("hostile plugins: \(count) ways")
+        let tried = (Self.starts + Self.wraps + Self.unwraps).map(\.way)
+        let others = Self.bearable + Self.guardKillers + Self.names + Self.namesInRuns + Self.lies
+        let ways = Set(tried + others)
+        #expect(ways.count >= 70 && Set(Self.asked.values).subtracting(ways) == [])
+        print("hostile plugins: \(ways.count) ways")
     }
 
     @Test(arguments: starts)
@@ -127,6 +152,29 @@ struct HostilePluginTests {
         let error = try await Sample.failure { try await host.supervisor.reload(settings: [:]) }
         #expect(error.code == .providerAnswerInvalid, "\(error.message)")
         #expect(await host.supervisor.pid == pid)
+        await host.supervisor.stop()
+    }
+
+    @Test(arguments: names)
+    func aKeyThatWasLeftDoesNotComeBack(way: String) async throws {
+        let host = try Host(way)
+        let binding = try Sample.binding
+        let wrapped = try await host.provider.wrap(Sample.material(), binding: binding, Sample.call)
+        let error = try await Sample.failure {
+            for number in 0..<4 {
+                if way == "reused-key-id" {
+                    let call = ProviderCall(deadline: Sample.deadline, idempotencyKey: "turn-\(number)")
+                    _ = try await host.provider.rotateKey(call)
+                }
+                _ = try await host.provider.describeKey(Sample.call)
+            }
+        }
+        #expect(error.code == .providerAnswerInvalid && error.message.contains("went back"), "\(error.message)")
+        // What was wrapped before is not lost by it.
+        let back = try await host.provider.unwrap(wrapped, binding: binding, Sample.call)
+        let isSame = back.isEqual(to: Sample.material())
+        #expect(isSame)
+        check(error)
         await host.supervisor.stop()
     }
 
@@ -191,6 +239,57 @@ struct HostilePluginTests {
         let lines = await host.heard.lines
         #expect(lines.allSatisfy { !Sample.showsMaterial($0) })
         #expect(lines.count <= 100 * 60 && lines.allSatisfy { $0.count <= 1100 && !$0.contains("\u{1B}") })
+    }
+
+    /// The guards of a plugin, the outer one first.
+    private static func guards(of plugin: pid_t) throws -> [pid_t] {
+        let inner = try #require(Processes.parent(of: plugin))
+        let outer = try #require(Processes.parent(of: inner))
+        for process in [outer, inner] {
+            let name = try String(contentsOfFile: "/proc/\(process)/cmdline", encoding: .utf8)
+            #expect(name.hasPrefix("keyturn-plugin-guard"), "\(name)")
+        }
+        return [outer, inner]
+    }
+
+    @Test(arguments: guardKillers)
+    func whoKillsItsGuardEndsWithAllThatItHasStarted(way: String) async throws {
+        let host = try Host(way)
+        let binding = try Sample.binding
+        for _ in 0..<2 {
+            #expect(try await host.provider.describeKey(Sample.call).id == "key-1")
+            let plugin = try #require(await host.supervisor.pid)
+            let guards = try Self.guards(of: plugin)
+            let family = guards + Processes.descendants(of: guards[1])
+            #expect(family.contains(plugin) && family.count == 4, "\(family)")
+            let error = try await Sample.failure {
+                _ = try await host.provider.wrap(Sample.material(), binding: binding, Sample.call)
+            }
+            #expect(error.code == .providerUnavailable, "\(error.message)")
+            let isGone = await Sample.eventually { !family.contains(where: Sample.isAlive) }
+            #expect(isGone, "\(family.filter(Sample.isAlive)) live on")
+        }
+        await host.supervisor.stop()
+    }
+
+    @Test(arguments: [0, 1])
+    func aGuardThatIsKilledIsReplacedWithItsPlugin(index: Int) async throws {
+        let host = try Host("beside-a-guard")
+        let binding = try Sample.binding
+        let wrapped = try await host.provider.wrap(Sample.material(), binding: binding, Sample.call)
+        let plugin = try #require(await host.supervisor.pid)
+        let guards = try Self.guards(of: plugin)
+        let family = guards + Processes.descendants(of: guards[1])
+        #expect(family.count == 4, "\(family)")
+        kill(guards[index], SIGKILL)
+        #expect(await Sample.eventually { await host.supervisor.pid == nil && !family.contains(where: Sample.isAlive) })
+        let back = try await host.provider.unwrap(wrapped, binding: binding, Sample.call)
+        let isSame = back.isEqual(to: Sample.material())
+        #expect(isSame)
+        let again = try Self.guards(of: try #require(await host.supervisor.pid))
+        #expect(Set(again).isDisjoint(with: guards))
+        await host.supervisor.stop()
+        #expect(await Sample.eventually { !again.contains(where: Sample.isAlive) })
     }
 
     @Test

@@ -49,7 +49,9 @@ struct HostileRunTests {
         try await bench.readsBack()
     }
 
-    @Test(arguments: ["unwraps-other", "unwraps-shorter", "same-ciphertext", "plaintext-inside"])
+    @Test(
+        arguments: ["unwraps-other", "unwraps-shorter", "same-ciphertext", "plaintext-inside"]
+            + HostilePluginTests.namesInRuns)
     func aRunThatIsLiedToKeepsTheKeysThatItHas(way: String) async throws {
         try await begin()
         sandbox.variables["HOSTILE"] = way

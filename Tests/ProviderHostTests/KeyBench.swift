@@ -49,6 +49,13 @@ struct KeyBench {
         }
     }
 
+    /// Changes the instance's database beside Keyturn.
+    func execute(_ sql: String) throws {
+        let database = try DatabaseQueue(path: sandbox.path("app.db"))
+        try database.write { try $0.execute(sql: sql) }
+        try database.close()
+    }
+
     func readsBack() async throws {
         let output = try await sandbox.keyturn("verify", "main").expecting()
         #expect(output.standardOutput.contains("20"), "\(output.standardOutput)")

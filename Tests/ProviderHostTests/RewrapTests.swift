@@ -52,6 +52,32 @@ struct RewrapTests {
         _ = try await sandbox.keyturn("plugin", "verify").expecting(1)
     }
 
+    /// Where the outcome cannot be written, there is no effect.
+    @Test
+    func aPluginIsRegisteredWithItsOutcomeOrNotAtAll() async throws {
+        try await bench.begin()
+        let file = try scratch.example()
+        try bench.execute(
+            """
+            CREATE TRIGGER no_outcome BEFORE INSERT ON keyturn_audit WHEN NEW.kind = 'outcome'
+            BEGIN SELECT RAISE(ABORT, 'no outcome'); END
+            """)
+        let refused = try await sandbox.keyturn("plugin", "register", "example", file.path, "--yes")
+        #expect(refused.exitCode != 0)
+        try bench.execute("DROP TRIGGER no_outcome")
+        #expect(try await !sandbox.keyturn("plugin", "list").expecting().standardOutput.contains("example"))
+
+        _ = try await sandbox.keyturn("plugin", "register", "example", file.path, "--yes").expecting()
+        try bench.execute(
+            """
+            CREATE TRIGGER no_outcome BEFORE INSERT ON keyturn_audit WHEN NEW.kind = 'outcome'
+            BEGIN SELECT RAISE(ABORT, 'no outcome'); END
+            """)
+        #expect(try await sandbox.keyturn("plugin", "unregister", "example", "--yes").exitCode != 0)
+        try bench.execute("DROP TRIGGER no_outcome")
+        #expect(try await sandbox.keyturn("plugin", "list").expecting().standardOutput.contains("example"))
+    }
+
     @Test
     func onlyTheFileThatWasConfirmedIsRegistered() async throws {
         try await bench.begin()

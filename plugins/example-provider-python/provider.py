@@ -40,7 +40,9 @@ class KeyDirectory:
             raise Refusal(
                 grpc.StatusCode.FAILED_PRECONDITION, f"cannot read the keys in {path}", "Make the directory, mode 0700."
             )
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
+        # What each request for a new key has made, so that a repeated one makes no second.
+        self.made = {}
         self.keys = [file.read_bytes() for file in sorted(self.path.glob("*.key"))]
         if not self.keys:
             self.make()
@@ -55,6 +57,13 @@ class KeyDirectory:
                 stream.flush()
                 os.fsync(descriptor)
             self.keys.append(key)
+
+    def make_once(self, request):
+        with self.lock:
+            if request not in self.made:
+                self.make()
+                self.made[request] = len(self.keys) - 1
+            return self.made[request]
 
     @staticmethod
     def name(key):
@@ -95,9 +104,9 @@ class Provider(wire_grpc.KeyProviderServicer):
                 self.directories[path] = KeyDirectory(path)
             return self.directories[path]
 
-    def describe(self, directory):
-        name = directory.name(directory.keys[-1])
-        return wire.Key(id=name, is_usable=True, summary=f"key {len(directory.keys)} of {directory.path}")
+    def describe(self, directory, index):
+        name = directory.name(directory.keys[index])
+        return wire.Key(id=name, is_usable=True, summary=f"key {index + 1} of {directory.path}")
 
     def GetInfo(self, request, context):
         setting = wire.Setting(name="directory", summary="the directory that holds the keys", is_required=True)
@@ -130,12 +139,18 @@ class Provider(wire_grpc.KeyProviderServicer):
         return wire.UnwrapResponse(material=material)
 
     def DescribeKey(self, request, context):
-        return wire.DescribeKeyResponse(key=self.describe(self.directory(request.call)))
+        directory = self.directory(request.call)
+        return wire.DescribeKeyResponse(key=self.describe(directory, len(directory.keys) - 1))
 
     def RotateKey(self, request, context):
         directory = self.directory(request.call)
-        directory.make()
-        return wire.RotateKeyResponse(key=self.describe(directory))
+        made = directory.make_once(request.call.idempotency_key)
+        return wire.RotateKeyResponse(key=self.describe(directory, made))
+
+    def ListVersions(self, request, context):
+        directory = self.directory(request.call)
+        count = len(directory.keys)
+        return wire.ListVersionsResponse(keys=[self.describe(directory, index) for index in range(count)])
 
     def Shutdown(self, request, context):
         self.ended.set()
@@ -179,7 +194,7 @@ def main():
     server.start()
     greeting = {
         "protocols": [1],
-        "capabilities": ["describe", "rotate", "test", "unwrap", "wrap"],
+        "capabilities": ["describe", "rotate", "test", "unwrap", "versions", "wrap"],
         "kind": KIND,
         "version": VERSION,
     }

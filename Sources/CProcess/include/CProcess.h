@@ -16,12 +16,17 @@
 /// Returns 0, or -1 with errno set.
 int kt_process_forbid_dumps(void);
 
+/// The descriptor on which a program finds its secret.
+#define KT_SECRET_DESCRIPTOR 5
+
 /// A program to start.
 typedef struct kt_program {
     /// The file to execute, an open descriptor; -1 where `path` is executed.
     int executable;
     /// The path to execute where `executable` is -1.
     const char *path;
+    /// An open descriptor that the program gets as KT_SECRET_DESCRIPTOR; -1 where it gets none.
+    int secret;
     /// Its arguments, with NULL at the end.
     char *const *arguments;
     /// Its whole environment, with NULL at the end.
@@ -35,8 +40,9 @@ typedef struct kt_program {
 /// A child process with the host's ends of its pipes.
 typedef struct kt_child {
     pid_t pid;
-    /// The child of this process that stands guard over it: the leader of their group. It ends as the program did, once
-    /// everything is gone that the program has started; SIGHUP has it end all that at once.
+    /// The child of this process that stands guard over it, with another guard between the two: the leader of the program's
+    /// group. It ends as the program did, once everything is gone that the program has started; SIGHUP has it end all that
+    /// at once. Where either guard is killed, the other ends everything.
     pid_t guard;
     /// Becomes readable when the guard has ended.
     int pidfd;
@@ -44,7 +50,7 @@ typedef struct kt_child {
     int input, output, errors;
 } kt_child;
 
-/// Starts a program in a process group of its own, with nothing of this process but the three pipes.
+/// Starts a program in a process group of its own, with nothing of this process but the three pipes and the secret.
 ///
 /// The program and everything that it starts end with this process, however that ends. All guards are forked by one thread
 /// that lives as long as the process, so that the kernel can tell them. They are this process's executable, started anew.

@@ -24,16 +24,28 @@ public protocol KeyProvider: Sendable {
 
     /// Makes a new key-encryption key that wraps from now on; what older ones wrapped still unwraps.
     ///
-    /// Providers whose keys are turned elsewhere leave this out.
+    /// A call with the idempotency key of an earlier one makes no second key; ``RotationMemory`` sees to that. Providers whose
+    /// keys are turned elsewhere leave this out.
     func rotateKey(_ call: ProviderCall) async throws(ProviderError) -> ProviderKey
+
+    /// Lists the key-encryption keys that still unwrap, oldest first; the last one wraps.
+    ///
+    /// Providers that cannot tell leave this out.
+    func listVersions(_ call: ProviderCall) async throws(ProviderError) -> [ProviderKey]
 }
 
 extension KeyProvider {
     /// Refuses: the provider's keys are turned where they are held.
     public func rotateKey(_ call: ProviderCall) async throws(ProviderError) -> ProviderKey {
         throw ProviderError(
-            .providerMisconfigured, "the provider makes no new keys on request", hint: "Turn its key where it is held."
+            .providerUnsupported, "the provider makes no new keys on request", hint: "Turn its key where it is held."
         )
+    }
+
+    /// Refuses: the provider does not know its older keys.
+    public func listVersions(_ call: ProviderCall) async throws(ProviderError) -> [ProviderKey] {
+        throw ProviderError(
+            .providerUnsupported, "the provider does not list its keys", hint: "See where its keys are held.")
     }
 }
 
@@ -91,12 +103,23 @@ public struct ProviderInfo: Hashable, Sendable {
     public let kind: String
     /// Its version.
     public let version: String
+    /// What it can do beyond what every provider can.
+    public let abilities: Set<ProviderAbility>
 
     /// Makes the description.
-    public init(kind: String, version: String) {
+    public init(kind: String, version: String, abilities: Set<ProviderAbility> = []) {
         self.kind = kind
         self.version = version
+        self.abilities = abilities
     }
+}
+
+/// What a provider may be able to do; the names are those of the handshake.
+public enum ProviderAbility: String, CaseIterable, Sendable {
+    /// It makes new keys on request, `rotateKey`.
+    case rotate
+    /// It lists its keys, `listVersions`.
+    case versions
 }
 
 /// The key-encryption key that a provider would wrap with.
@@ -155,6 +178,8 @@ public struct ProviderError: Error, Sendable {
         case providerMisconfigured
         /// It answered something that makes no sense.
         case providerAnswerInvalid
+        /// It leaves this call out; a retry cannot help.
+        case providerUnsupported
     }
 
     /// Which of them.

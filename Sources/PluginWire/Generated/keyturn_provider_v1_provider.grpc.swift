@@ -98,6 +98,19 @@ package enum Keyturn_Provider_V1_KeyProvider: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "ListVersions" metadata.
+        package enum ListVersions: Sendable {
+            /// Request type for "ListVersions".
+            package typealias Input = Keyturn_Provider_V1_ListVersionsRequest
+            /// Response type for "ListVersions".
+            package typealias Output = Keyturn_Provider_V1_ListVersionsResponse
+            /// Descriptor for "ListVersions".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "keyturn.provider.v1.KeyProvider"),
+                method: "ListVersions",
+                type: .unary
+            )
+        }
         /// Namespace for "Shutdown" metadata.
         package enum Shutdown: Sendable {
             /// Request type for "Shutdown".
@@ -119,6 +132,7 @@ package enum Keyturn_Provider_V1_KeyProvider: Sendable {
             Unwrap.descriptor,
             DescribeKey.descriptor,
             RotateKey.descriptor,
+            ListVersions.descriptor,
             Shutdown.descriptor
         ]
     }
@@ -234,7 +248,7 @@ extension Keyturn_Provider_V1_KeyProvider {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Optional: capability "rotate".
+        /// > Optional: capability "rotate". A repeated idempotency key makes no second key.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Keyturn_Provider_V1_RotateKeyRequest` messages.
@@ -247,6 +261,24 @@ extension Keyturn_Provider_V1_KeyProvider {
             request: GRPCCore.StreamingServerRequest<Keyturn_Provider_V1_RotateKeyRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Keyturn_Provider_V1_RotateKeyResponse>
+
+        /// Handle the "ListVersions" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Optional: capability "versions". The keys that still unwrap, oldest first; the last one wraps.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Keyturn_Provider_V1_ListVersionsRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Keyturn_Provider_V1_ListVersionsResponse` messages.
+        func listVersions(
+            request: GRPCCore.StreamingServerRequest<Keyturn_Provider_V1_ListVersionsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Keyturn_Provider_V1_ListVersionsResponse>
 
         /// Handle the "Shutdown" method.
         ///
@@ -363,7 +395,7 @@ extension Keyturn_Provider_V1_KeyProvider {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Optional: capability "rotate".
+        /// > Optional: capability "rotate". A repeated idempotency key makes no second key.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Keyturn_Provider_V1_RotateKeyRequest` message.
@@ -376,6 +408,24 @@ extension Keyturn_Provider_V1_KeyProvider {
             request: GRPCCore.ServerRequest<Keyturn_Provider_V1_RotateKeyRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Keyturn_Provider_V1_RotateKeyResponse>
+
+        /// Handle the "ListVersions" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Optional: capability "versions". The keys that still unwrap, oldest first; the last one wraps.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Keyturn_Provider_V1_ListVersionsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Keyturn_Provider_V1_ListVersionsResponse` message.
+        func listVersions(
+            request: GRPCCore.ServerRequest<Keyturn_Provider_V1_ListVersionsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Keyturn_Provider_V1_ListVersionsResponse>
 
         /// Handle the "Shutdown" method.
         ///
@@ -490,7 +540,7 @@ extension Keyturn_Provider_V1_KeyProvider {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Optional: capability "rotate".
+        /// > Optional: capability "rotate". A repeated idempotency key makes no second key.
         ///
         /// - Parameters:
         ///   - request: A `Keyturn_Provider_V1_RotateKeyRequest` message.
@@ -503,6 +553,24 @@ extension Keyturn_Provider_V1_KeyProvider {
             request: Keyturn_Provider_V1_RotateKeyRequest,
             context: GRPCCore.ServerContext
         ) async throws -> Keyturn_Provider_V1_RotateKeyResponse
+
+        /// Handle the "ListVersions" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Optional: capability "versions". The keys that still unwrap, oldest first; the last one wraps.
+        ///
+        /// - Parameters:
+        ///   - request: A `Keyturn_Provider_V1_ListVersionsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Keyturn_Provider_V1_ListVersionsResponse` to respond with.
+        func listVersions(
+            request: Keyturn_Provider_V1_ListVersionsRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Keyturn_Provider_V1_ListVersionsResponse
 
         /// Handle the "Shutdown" method.
         ///
@@ -595,6 +663,17 @@ extension Keyturn_Provider_V1_KeyProvider.StreamingServiceProtocol {
             }
         )
         router.registerHandler(
+            forMethod: Keyturn_Provider_V1_KeyProvider.Method.ListVersions.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Keyturn_Provider_V1_ListVersionsRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Keyturn_Provider_V1_ListVersionsResponse>(),
+            handler: { request, context in
+                try await self.listVersions(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
             forMethod: Keyturn_Provider_V1_KeyProvider.Method.Shutdown.descriptor,
             deserializer: GRPCProtobuf.ProtobufDeserializer<Keyturn_Provider_V1_ShutdownRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Keyturn_Provider_V1_ShutdownResponse>(),
@@ -671,6 +750,17 @@ extension Keyturn_Provider_V1_KeyProvider.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Keyturn_Provider_V1_RotateKeyResponse> {
         let response = try await self.rotateKey(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    package func listVersions(
+        request: GRPCCore.StreamingServerRequest<Keyturn_Provider_V1_ListVersionsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Keyturn_Provider_V1_ListVersionsResponse> {
+        let response = try await self.listVersions(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -763,6 +853,19 @@ extension Keyturn_Provider_V1_KeyProvider.SimpleServiceProtocol {
     ) async throws -> GRPCCore.ServerResponse<Keyturn_Provider_V1_RotateKeyResponse> {
         return GRPCCore.ServerResponse<Keyturn_Provider_V1_RotateKeyResponse>(
             message: try await self.rotateKey(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    package func listVersions(
+        request: GRPCCore.ServerRequest<Keyturn_Provider_V1_ListVersionsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Keyturn_Provider_V1_ListVersionsResponse> {
+        return GRPCCore.ServerResponse<Keyturn_Provider_V1_ListVersionsResponse>(
+            message: try await self.listVersions(
                 request: request.message,
                 context: context
             ),
@@ -906,7 +1009,7 @@ extension Keyturn_Provider_V1_KeyProvider {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Optional: capability "rotate".
+        /// > Optional: capability "rotate". A repeated idempotency key makes no second key.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Keyturn_Provider_V1_RotateKeyRequest` message.
@@ -923,6 +1026,29 @@ extension Keyturn_Provider_V1_KeyProvider {
             deserializer: some GRPCCore.MessageDeserializer<Keyturn_Provider_V1_RotateKeyResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Keyturn_Provider_V1_RotateKeyResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ListVersions" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Optional: capability "versions". The keys that still unwrap, oldest first; the last one wraps.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Keyturn_Provider_V1_ListVersionsRequest` message.
+        ///   - serializer: A serializer for `Keyturn_Provider_V1_ListVersionsRequest` messages.
+        ///   - deserializer: A deserializer for `Keyturn_Provider_V1_ListVersionsResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func listVersions<Result>(
+            request: GRPCCore.ClientRequest<Keyturn_Provider_V1_ListVersionsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Keyturn_Provider_V1_ListVersionsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Keyturn_Provider_V1_ListVersionsResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Keyturn_Provider_V1_ListVersionsResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
         /// Call the "Shutdown" method.
@@ -1133,7 +1259,7 @@ extension Keyturn_Provider_V1_KeyProvider {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > Optional: capability "rotate".
+        /// > Optional: capability "rotate". A repeated idempotency key makes no second key.
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Keyturn_Provider_V1_RotateKeyRequest` message.
@@ -1156,6 +1282,40 @@ extension Keyturn_Provider_V1_KeyProvider {
             try await self.client.unary(
                 request: request,
                 descriptor: Keyturn_Provider_V1_KeyProvider.Method.RotateKey.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "ListVersions" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Optional: capability "versions". The keys that still unwrap, oldest first; the last one wraps.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Keyturn_Provider_V1_ListVersionsRequest` message.
+        ///   - serializer: A serializer for `Keyturn_Provider_V1_ListVersionsRequest` messages.
+        ///   - deserializer: A deserializer for `Keyturn_Provider_V1_ListVersionsResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func listVersions<Result>(
+            request: GRPCCore.ClientRequest<Keyturn_Provider_V1_ListVersionsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Keyturn_Provider_V1_ListVersionsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Keyturn_Provider_V1_ListVersionsResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Keyturn_Provider_V1_ListVersionsResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Keyturn_Provider_V1_KeyProvider.Method.ListVersions.descriptor,
                 serializer: serializer,
                 deserializer: deserializer,
                 options: options,
@@ -1331,7 +1491,7 @@ extension Keyturn_Provider_V1_KeyProvider.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Optional: capability "rotate".
+    /// > Optional: capability "rotate". A repeated idempotency key makes no second key.
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Keyturn_Provider_V1_RotateKeyRequest` message.
@@ -1351,6 +1511,35 @@ extension Keyturn_Provider_V1_KeyProvider.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Keyturn_Provider_V1_RotateKeyRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Keyturn_Provider_V1_RotateKeyResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListVersions" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Optional: capability "versions". The keys that still unwrap, oldest first; the last one wraps.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Keyturn_Provider_V1_ListVersionsRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func listVersions<Result>(
+        request: GRPCCore.ClientRequest<Keyturn_Provider_V1_ListVersionsRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Keyturn_Provider_V1_ListVersionsResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.listVersions(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Keyturn_Provider_V1_ListVersionsRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Keyturn_Provider_V1_ListVersionsResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1538,7 +1727,7 @@ extension Keyturn_Provider_V1_KeyProvider.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > Optional: capability "rotate".
+    /// > Optional: capability "rotate". A repeated idempotency key makes no second key.
     ///
     /// - Parameters:
     ///   - message: request message to send.
@@ -1561,6 +1750,39 @@ extension Keyturn_Provider_V1_KeyProvider.ClientProtocol {
             metadata: metadata
         )
         return try await self.rotateKey(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListVersions" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Optional: capability "versions". The keys that still unwrap, oldest first; the last one wraps.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func listVersions<Result>(
+        _ message: Keyturn_Provider_V1_ListVersionsRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Keyturn_Provider_V1_ListVersionsResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Keyturn_Provider_V1_ListVersionsRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.listVersions(
             request: request,
             options: options,
             onResponse: handleResponse

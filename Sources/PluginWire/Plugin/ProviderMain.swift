@@ -65,9 +65,9 @@ public enum ProviderMain {
     }
 
     private static func greet(_ description: PluginDescription) throws {
-        let capabilities = Handshake.required.sorted() + (description.rotatesKeys ? [Handshake.rotate] : [])
+        let capabilities = Handshake.required.union(description.abilities.map(\.rawValue))
         let handshake = Handshake(
-            protocols: Handshake.spoken.sorted(), capabilities: capabilities, kind: description.kind,
+            protocols: Handshake.spoken.sorted(), capabilities: capabilities.sorted(), kind: description.kind,
             version: description.version)
         try FileHandle.standardOutput.write(contentsOf: try handshake.line())
     }

@@ -24,13 +24,24 @@ public struct PluginDescription: Hashable, Sendable {
     public let settings: [PluginSetting]
     /// Whether its providers make new keys on request (`rotateKey`).
     public let rotatesKeys: Bool
+    /// Whether its providers list their keys (`listVersions`).
+    public let listsVersions: Bool
 
     /// Describes a plugin.
-    public init(kind: String, version: String, settings: [PluginSetting] = [], rotatesKeys: Bool = false) {
+    public init(
+        kind: String, version: String, settings: [PluginSetting] = [], rotatesKeys: Bool = false,
+        listsVersions: Bool = false
+    ) {
         self.kind = kind
         self.version = version
         self.settings = settings
         self.rotatesKeys = rotatesKeys
+        self.listsVersions = listsVersions
+    }
+
+    /// What the handshake declares beyond what every provider can.
+    package var abilities: Set<ProviderAbility> {
+        Set((rotatesKeys ? [.rotate] : []) + (listsVersions ? [.versions] : []))
     }
 }
 

@@ -86,8 +86,23 @@ struct ProviderService: Keyturn_Provider_V1_KeyProvider.SimpleServiceProtocol {
             throw RPCError(code: .unimplemented, message: "the provider makes no new keys on request")
         }
         return try await answer {
-            let key = try await providers.provider(request.call).rotateKey(ProviderCall(request.call))
+            let (provider, call) = (try await providers.provider(request.call), ProviderCall(request.call))
+            let key = try await providers.rotations(of: request.call).once(call) { () async throws(ProviderError) in
+                try await provider.rotateKey(call)
+            }
             return .with { $0.key = Keyturn_Provider_V1_Key(key) }
+        }
+    }
+
+    func listVersions(
+        request: Keyturn_Provider_V1_ListVersionsRequest, context: ServerContext
+    ) async throws -> Keyturn_Provider_V1_ListVersionsResponse {
+        guard plugin.description.listsVersions else {
+            throw RPCError(code: .unimplemented, message: "the provider does not list its keys")
+        }
+        return try await answer {
+            let keys = try await providers.provider(request.call).listVersions(ProviderCall(request.call))
+            return .with { $0.keys = keys.map(Keyturn_Provider_V1_Key.init) }
         }
     }
 
@@ -113,6 +128,7 @@ struct ProviderService: Keyturn_Provider_V1_KeyProvider.SimpleServiceProtocol {
 private actor ProviderShelf {
     private let plugin: any ProviderPlugin
     private var open: [[String: String]: any KeyProvider] = [:]
+    private var rotations: [[String: String]: RotationMemory] = [:]
 
     /// More sets of settings than this begin anew; a host has a handful.
     private static let capacity = 32
@@ -123,10 +139,17 @@ private actor ProviderShelf {
         if let known = open[call.settings] { return known }
         try check(call.settings)
         let provider = try await plugin.open(call.settings)
-        if open.count >= Self.capacity { open = [:] }
+        if open.count >= Self.capacity { (open, rotations) = ([:], [:]) }
         if let known = open[call.settings] { return known }
         open[call.settings] = provider
         return provider
+    }
+
+    /// What is remembered of a provider's new keys.
+    func rotations(of call: Keyturn_Provider_V1_Call) -> RotationMemory {
+        let known = rotations[call.settings] ?? RotationMemory()
+        rotations[call.settings] = known
+        return known
     }
 
     private func check(_ settings: [String: String]) throws(ProviderError) {

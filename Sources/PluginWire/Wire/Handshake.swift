@@ -17,8 +17,6 @@ package struct Handshake: Codable, Hashable, Sendable {
     package static let spoken: Set<Int> = [1]
     /// What a provider must be able to do.
     package static let required: Set<String> = ["wrap", "unwrap", "describe", "test"]
-    /// The capability of making new keys on request.
-    package static let rotate = "rotate"
     /// The most bytes that the line may have.
     package static let maximumCount = 4096
 
@@ -26,6 +24,8 @@ package struct Handshake: Codable, Hashable, Sendable {
     package static let socketVariable = "KEYTURN_PROVIDER_SOCKET"
     /// The environment variable that holds the versions that the host speaks, with commas between them.
     package static let protocolsVariable = "KEYTURN_PROVIDER_PROTOCOLS"
+    /// The environment variable that holds the number of the descriptor from which a secret is read, where there is one.
+    package static let secretVariable = "KEYTURN_PROVIDER_SECRET_FD"
 
     /// Makes a handshake.
     package init(protocols: [Int], capabilities: [String], kind: String, version: String) {

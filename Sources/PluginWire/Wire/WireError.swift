@@ -41,6 +41,7 @@ extension ProviderError.Code {
         case .dataNotAuthentic: .dataLoss
         case .providerMisconfigured: .failedPrecondition
         case .providerAnswerInvalid: .internalError
+        case .providerUnsupported: .unimplemented
         }
     }
 
@@ -51,7 +52,8 @@ extension ProviderError.Code {
         case .permissionDenied, .unauthenticated: self = .providerDenied
         case .notFound: self = .providerKeyUnknown
         case .dataLoss: self = .dataNotAuthentic
-        case .failedPrecondition, .invalidArgument, .unimplemented, .outOfRange: self = .providerMisconfigured
+        case .failedPrecondition, .invalidArgument, .outOfRange: self = .providerMisconfigured
+        case .unimplemented: self = .providerUnsupported
         default: self = .providerAnswerInvalid
         }
     }

@@ -39,12 +39,14 @@ package struct PluginCatalogue: Sendable {
     ///   - environment: What the process is given to start with, beside the protocol's own.
     ///   - time: When.
     ///   - actor: Who.
+    ///   - alongside: What is recorded in the same transaction.
     /// - Returns: What was registered.
     /// - Throws: `ProviderError` where it cannot be used or says no proper handshake; ``ControlStoreError``.
     package func register(
         _ name: Name, path: String, sha256: String? = nil,
         environment: [String: String] = PluginLaunch.cleanEnvironment,
-        at time: Timestamp, by actor: String
+        at time: Timestamp, by actor: String,
+        alongside: @escaping @Sendable (ControlSession) throws -> Void = { _ in }
     ) async throws -> PluginRecord {
         let file = try PluginFile(path: path)
         let supervisor = PluginSupervisor(
@@ -60,6 +62,7 @@ package struct PluginCatalogue: Sendable {
         try await control.write { session in
             try session.migrate(at: time)
             try session.register(record)
+            try alongside(session)
         }
         return record
     }
@@ -69,10 +72,17 @@ package struct PluginCatalogue: Sendable {
     /// - Throws: ``ControlStoreError`` or ``StorageError``.
     package func list() async throws -> [PluginRecord] { try await control.read { try $0.plugins() } }
 
-    /// Removes a plugin from the catalogue; its file stays.
+    /// Removes a plugin from the catalogue, and records something in the same transaction; its file stays.
     ///
     /// - Throws: ``ControlStoreError`` with `callerNotFound`.
-    package func unregister(_ name: Name) async throws { try await control.write { try $0.unregisterPlugin(name) } }
+    package func unregister(
+        _ name: Name, alongside: @escaping @Sendable (ControlSession) throws -> Void = { _ in }
+    ) async throws {
+        try await control.write { session in
+            try session.unregisterPlugin(name)
+            try alongside(session)
+        }
+    }
 
     /// Looks at the file of every registered plugin; starts nothing.
     ///

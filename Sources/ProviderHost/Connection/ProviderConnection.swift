@@ -15,6 +15,9 @@ final class ProviderConnection: Sendable {
     /// What is called through it.
     let client: GRPCClient<HTTP2ClientTransport.WrappedChannel>
 
+    /// What the other side said that it can do.
+    let capabilities: Set<String>
+
     private let running: Task<Void, Never>
     private let state: State
 
@@ -23,8 +26,9 @@ final class ProviderConnection: Sendable {
         let callsInHand = Mutex(0)
     }
 
-    private init(_ client: GRPCClient<HTTP2ClientTransport.WrappedChannel>) {
+    private init(_ client: GRPCClient<HTTP2ClientTransport.WrappedChannel>, _ capabilities: Set<String>) {
         let state = State()
+        self.capabilities = capabilities
         self.client = client
         self.state = state
         // Ends with the connection, which `close` ends.
@@ -49,7 +53,9 @@ final class ProviderConnection: Sendable {
     func finish() { state.callsInHand.withLock { $0 -= 1 } }
 
     /// Connects to a socket whose listener has been made sure of.
-    static func open(_ socket: ProviderSocket) async throws(ProviderError) -> ProviderConnection {
+    static func open(
+        _ socket: ProviderSocket, to capabilities: Set<String> = []
+    ) async throws(ProviderError) -> ProviderConnection {
         let descriptor = try socket.connect()
         let transport: HTTP2ClientTransport.WrappedChannel
         do {
@@ -61,7 +67,7 @@ final class ProviderConnection: Sendable {
             throw ProviderError(
                 .providerUnavailable, "cannot speak with \(socket.path): \(WireText.escaped("\(error)"))")
         }
-        return ProviderConnection(GRPCClient(transport: transport))
+        return ProviderConnection(GRPCClient(transport: transport), capabilities)
     }
 
     /// Ends it; calls in hand fail.

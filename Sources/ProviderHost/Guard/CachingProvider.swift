@@ -103,6 +103,11 @@ package final class CachingProvider: BoundedKeyCache, ObservedProvider {
         try await inner.rotateKey(call)
     }
 
+    /// Asks the provider.
+    package func listVersions(_ call: ProviderCall) async throws(ProviderError) -> [ProviderKey] {
+        try await watching { () async throws(ProviderError) in try await inner.listVersions(call) }
+    }
+
     private func watching<Answer>(
         _ body: () async throws(ProviderError) -> Answer
     ) async throws(ProviderError) -> Answer {

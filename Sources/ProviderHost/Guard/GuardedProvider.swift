@@ -18,6 +18,7 @@ package final class GuardedProvider: ObservedProvider {
     private struct State {
         var breaker = CircuitBreaker()
         var statistics = CallStatistics()
+        var names = KeyNames()
     }
 
     /// Changing a provider's keys, and trying them from end to end, may take this long.
@@ -73,6 +74,7 @@ package final class GuardedProvider: ObservedProvider {
         do throws(ProviderError) {
             let wrapped = try await inner.wrap(material, binding: binding, bounded(call))
             try AnswerCheck.check(wrapped, of: material, from: name)
+            try note(wrapped.providerKeyID, from: start)
             result = .success(wrapped)
         } catch {
             result = .failure(error)
@@ -100,8 +102,10 @@ package final class GuardedProvider: ObservedProvider {
     /// Asks which key would wrap now, and refuses a name that makes no sense.
     package func describeKey(_ call: ProviderCall) async throws(ProviderError) -> ProviderKey {
         try await guarding("describe") { () async throws(ProviderError) in
+            let start = ContinuousClock.now
             let key = try await inner.describeKey(bounded(call))
             try AnswerCheck.check(keyID: key.id, from: name)
+            try note(key.id, from: start)
             return key
         }
     }
@@ -109,9 +113,33 @@ package final class GuardedProvider: ObservedProvider {
     /// Has the provider make a new key.
     package func rotateKey(_ call: ProviderCall) async throws(ProviderError) -> ProviderKey {
         try await guarding("rotate") { () async throws(ProviderError) in
+            let start = ContinuousClock.now
             let key = try await inner.rotateKey(patient(call))
             try AnswerCheck.check(keyID: key.id, from: name)
+            try note(key.id, from: start)
             return key
+        }
+    }
+
+    /// Asks which keys still unwrap, and refuses names that make no sense.
+    package func listVersions(_ call: ProviderCall) async throws(ProviderError) -> [ProviderKey] {
+        try await guarding("versions") { () async throws(ProviderError) in
+            let keys = try await inner.listVersions(bounded(call))
+            for key in keys { try AnswerCheck.check(keyID: key.id, from: name) }
+            return keys
+        }
+    }
+
+    /// Refuses a name that the provider had left before the call that it answers had begun.
+    private func note(_ key: String, from start: ContinuousClock.Instant) throws(ProviderError) {
+        let now = ContinuousClock.now
+        let isRight = state.withLock {
+            $0.names.take(key, asked: begin.duration(to: start), at: begin.duration(to: now))
+        }
+        guard isRight else {
+            throw ProviderError(
+                .providerAnswerInvalid, "provider \"\(name)\" went back to its key \(quoted(key)), which it had left",
+                hint: "What it wrapped is kept. If its older key was put back on purpose, start Keyturn anew.")
         }
     }
 

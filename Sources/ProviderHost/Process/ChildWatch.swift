@@ -61,6 +61,8 @@ final class ChildWatch: Sendable {
     /// Has its guard kill it with everything that it started, and waits until all is gone.
     func kill() async {
         send(SIGHUP, to: child.guard)
+        // A plugin of the same user may have stopped it.
+        send(SIGCONT, to: child.guard)
         closeInput()
         if await hasEnded(within: Self.guardTime) { return }
         signal(SIGKILL)

@@ -59,15 +59,22 @@ final class PluginProcess: Sendable {
     ///
     /// - Throws: `ProviderError` with `providerMisconfigured` where trying again cannot help, else `providerUnavailable`.
     static func start(
-        _ image: PluginImage, environment: [String: String], beneath base: String, limits: ProcessLimits,
-        log: @escaping @Sendable (LineDrain.Line) -> Void
+        _ image: PluginImage, environment: [String: String], secret: HeldSecret?, beneath base: String,
+        limits: ProcessLimits, log: @escaping @Sendable (LineDrain.Line) -> Void
     ) async throws(ProviderError) -> PluginProcess {
         let directory = try PrivateDirectory(beneath: base)
         var environment = environment
         environment[Handshake.socketVariable] = directory.socket
-        environment[Handshake.protocolsVariable] = Handshake.spoken.sorted().map(String.init).joined(separator: ",")
+        // A trial may say something else.
+        environment[Handshake.protocolsVariable] =
+            environment[Handshake.protocolsVariable]
+            ?? Handshake.spoken.sorted().map(String.init).joined(separator: ",")
         if image.isScript { try image.writeCopy(to: directory.script) }
-        let child = try spawn(image, environment, directory, limits)
+        // Each process has a pipe of its own: what one has read, another cannot read again.
+        let pipe = try secret?.pipe()
+        defer { if let pipe { close(pipe) } }
+        if pipe != nil { environment[Handshake.secretVariable] = String(KT_SECRET_DESCRIPTOR) }
+        let child = try spawn(image, environment, directory, limits, secret: pipe ?? -1)
         let watch = ChildWatch(child, log: log)
         do throws(ProviderError) {
             let line = try await watch.firstLine(within: limits.handshake, of: image.path)
@@ -91,7 +98,8 @@ final class PluginProcess: Sendable {
     }
 
     private static func spawn(
-        _ image: PluginImage, _ environment: [String: String], _ directory: PrivateDirectory, _ limits: ProcessLimits
+        _ image: PluginImage, _ environment: [String: String], _ directory: PrivateDirectory, _ limits: ProcessLimits,
+        secret: Int32
     ) throws(ProviderError) -> kt_child {
         var child = kt_child()
         let arguments = CStrings([image.path])
@@ -99,7 +107,8 @@ final class PluginProcess: Sendable {
         let started = directory.path.withCString { home in
             directory.script.withCString { script in
                 var program = kt_program(
-                    executable: image.isScript ? -1 : image.descriptor, path: script, arguments: arguments.pointer,
+                    executable: image.isScript ? -1 : image.descriptor, path: script, secret: secret,
+                    arguments: arguments.pointer,
                     environment: variables.pointer, directory: home, address_space: limits.addressSpace,
                     file_size: limits.fileSize, descriptors: limits.descriptors)
                 return start(&program, &child)

@@ -26,6 +26,8 @@ package struct PluginLaunch: Sendable {
     package var runtimeDirectory: String
     /// What it may use.
     package var limits: ProcessLimits
+    /// What each of its processes is given to read once; nil for nothing.
+    package var secret: SecretSource?
     /// Takes what it says on standard error: how urgent, 0…7, and what.
     package var log: @Sendable (Int, String) -> Void
 
@@ -35,7 +37,7 @@ package struct PluginLaunch: Sendable {
     /// Describes how to run a plugin.
     package init(
         name: Name, file: PluginFile, sha256: String?, environment: [String: String] = cleanEnvironment,
-        runtimeDirectory: String = "/tmp", limits: ProcessLimits = ProcessLimits(),
+        runtimeDirectory: String = "/tmp", limits: ProcessLimits = ProcessLimits(), secret: SecretSource? = nil,
         log: @escaping @Sendable (Int, String) -> Void = { _, _ in }
     ) {
         self.name = name
@@ -44,6 +46,7 @@ package struct PluginLaunch: Sendable {
         self.environment = environment
         self.runtimeDirectory = runtimeDirectory
         self.limits = limits
+        self.secret = secret
         self.log = log
     }
 }
@@ -260,11 +263,13 @@ package actor PluginSupervisor: ConnectionSource {
     private static func start(_ launch: PluginLaunch) async throws(ProviderError) -> Running {
         let image = try launch.file.load(expecting: launch.sha256)
         let process = try await PluginProcess.start(
-            image, environment: launch.environment, beneath: launch.runtimeDirectory, limits: launch.limits
+            image, environment: launch.environment, secret: try await launch.secret?.held(),
+            beneath: launch.runtimeDirectory, limits: launch.limits
         ) { [log = launch.log] in log($0.urgency, $0.text) }
         do throws(ProviderError) {
             let socket = try ProviderSocket(path: process.socket, users: [geteuid()])
-            return Running(process, try await ProviderConnection.open(socket), image)
+            let connection = try await ProviderConnection.open(socket, to: Set(process.handshake.capabilities))
+            return Running(process, connection, image)
         } catch {
             await process.stop()
             throw error

@@ -12,6 +12,7 @@ internal import Synchronization
 package final class LocalProvider: KeyProvider {
     private let file: RootKeyFile
     private let root: Mutex<RootKey>
+    private let rotations = RotationMemory()
 
     /// Opens the root key file at a path.
     ///
@@ -67,7 +68,9 @@ package final class LocalProvider: KeyProvider {
     }
 
     /// Says that this is the built-in provider.
-    package func info() async throws(ProviderError) -> ProviderInfo { ProviderInfo(kind: "local", version: "1") }
+    package func info() async throws(ProviderError) -> ProviderInfo {
+        ProviderInfo(kind: "local", version: "1", abilities: [.rotate, .versions])
+    }
 
     /// Reads the file again, compares it with what is held, and wraps and unwraps a throw-away key.
     package func test(_ call: ProviderCall) async throws(ProviderError) -> [ProviderCheck] {
@@ -101,17 +104,19 @@ package final class LocalProvider: KeyProvider {
 
     /// Describes the newest generation.
     package func describeKey(_ call: ProviderCall) async throws(ProviderError) -> ProviderKey {
-        let newest = newest
-        return ProviderKey(
-            id: newest.providerKeyID, isUsable: true,
-            summary: "generation \(newest.number) of the root key, created \(newest.createdAt)"
-        )
+        newest.key
+    }
+
+    /// Lists the generations in the file.
+    package func listVersions(_ call: ProviderCall) async throws(ProviderError) -> [ProviderKey] {
+        generations.map(\.key)
     }
 
     /// Adds a generation, which wraps from then on; the older ones stay in the file.
     package func rotateKey(_ call: ProviderCall) async throws(ProviderError) -> ProviderKey {
-        try appendGeneration(at: Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)))
-        return try await describeKey(call)
+        try await rotations.once(call) { [self] () async throws(ProviderError) in
+            try appendGeneration(at: Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000))).key
+        }
     }
 
     private func wrap(_ material: borrowing SecretBytes, binding: WrapBinding) throws(ProviderError) -> WrappedKey {
@@ -187,6 +192,14 @@ package final class LocalProvider: KeyProvider {
         let material = SecretBytes(copying: Bytes(0..<32))
         let unwrapped = try unwrap(try wrap(material, binding: binding), binding: binding)
         return ProviderCheck(name: name, outcome: unwrapped.isEqual(to: material) ? .pass : .fail)
+    }
+}
+
+extension RootKey.Generation {
+    /// What is said of it.
+    fileprivate var key: ProviderKey {
+        ProviderKey(
+            id: providerKeyID, isUsable: true, summary: "generation \(number) of the root key, created \(createdAt)")
     }
 }
 

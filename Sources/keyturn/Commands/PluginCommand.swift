@@ -26,7 +26,7 @@ struct PluginTestCommand: InstanceCommand {
         commandName: "test", abstract: "Try a provider from outside, as Keyturn will use it.",
         discussion: """
             SUBJECT is a plugin's file, the endpoint of a KMS v2 plugin (unix:///…), or local. Nothing of an instance is needed \
-            or touched; the provider makes and unwraps throw-away keys. Exit code 1 where a check fails.
+            or touched; the provider makes and unwraps throw-away keys. One that can make new keys on request is asked for some,             which stay where its keys are held; --keep-key leaves that out. Exit code 1 where a check fails.
             """
     )
 
@@ -41,13 +41,20 @@ struct PluginTestCommand: InstanceCommand {
     @Option(name: .long, help: "An environment variable that the plugin is given; may be given several times.")
     var environment: [String] = []
 
+    @Option(name: .long, help: "The descriptor with the secret that the plugin is given, as in --secret-fd 3 3<pin.")
+    var secretFd: String?
+
+    @Flag(name: .long, help: "Do not ask the provider for new keys.")
+    var keepKey = false
+
     @Option(name: .long, help: "The time that one call may take.")
     var deadline: String = "10s"
 
     func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
         let trial = try ProviderTrial(
             subject: subject, settings: try Self.pairs(setting), environment: environment,
-            deadline: try Duration(parsing: deadline))
+            deadline: try Duration(parsing: deadline),
+            secret: try secretFd.map { try SecretSource($0, in: ProcessHardening.secrets) }, turnsKeys: !keepKey)
         let results = try await trial.run()
         let failed = results.filter { !$0.isPass }
         let rows = results.enumerated().map { index, result in

@@ -8,6 +8,7 @@ struct ProviderCommand: AsyncParsableCommand {
         commandName: "provider", abstract: "Look at the providers that wrap keys, and try them.",
         subcommands: [
             ProviderListCommand.self, ProviderShowCommand.self, ProviderTestCommand.self, ProviderDescribeCommand.self,
+            ProviderVersionsCommand.self,
         ],
         defaultSubcommand: ProviderListCommand.self
     )
@@ -66,5 +67,20 @@ struct ProviderDescribeCommand: CallCommand {
 
     func perform(_ caller: Caller) async throws -> Outcome {
         try await caller.outcome("providers.describe", ["name": .string(name)])
+    }
+}
+
+/// Implements `keyturn provider versions`.
+struct ProviderVersionsCommand: CallCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "versions", abstract: "Ask a provider which of its keys still unwrap, oldest first.")
+
+    @OptionGroup var global: GlobalOptions
+
+    @Argument(help: "The provider.")
+    var name: String
+
+    func perform(_ caller: Caller) async throws -> Outcome {
+        try await caller.outcome("providers.versions", ["name": .string(name)])
     }
 }

@@ -44,7 +44,7 @@ struct Parts {
         let plugins = try await PluginCatalogue(control).list()
         let surroundings = ProviderRegistry.Surroundings(
             directory: URL(filePath: configuration.file).deletingLastPathComponent().path,
-            environment: ProcessInfo.processInfo.environment
+            environment: ProcessInfo.processInfo.environment, secrets: ProcessHardening.secrets
         ) { name, urgency, line in
             logger.log(level: .init(urgency: urgency), "\(line)", metadata: ["provider": "\(name)"])
         }

@@ -35,6 +35,20 @@ extension API {
                         ])
                     ], isGood: key.isUsable)
             },
+            Entry(
+                "providers.versions", "Ask a provider which of its keys still unwrap, oldest first",
+                details: "Not every provider can tell; the last one wraps.", example: "providers.versions(\"local\")",
+                parameters: [.provider], result: "a list of key and summary",
+                errors: ["callerNotFound", "providerUnavailable", "providerUnsupported"], role: .viewer
+            ) { call in
+                let keys = try await hosted.current().versions(try call.arguments.name("name"))
+                let values = keys.map { key -> FrameValue in
+                    ["key": .string(key.id), "summary": .string(key.summary)]
+                }
+                let columns = ["key", "summary"].map { Answer.Column($0) }
+                return Answer(
+                    .array(values), [.table(title: nil, columns: columns, rows: keys.map { [$0.id, $0.summary] })])
+            },
         ]
     }
 
@@ -102,7 +116,8 @@ extension API {
                     return Proposal("This takes the plugin \"\(name)\" out of the catalogue", byTyping: "\(name)")
                 }
             ) { call in
-                try await PluginCatalogue(call.instance.context.control).unregister(try call.arguments.name("name"))
+                try await PluginCatalogue(call.instance.context.control).unregister(
+                    try call.arguments.name("name"), alongside: call.alongside)
                 await call.service.refreshProviders()
                 return Answer(.null)
             },
@@ -155,11 +170,11 @@ extension API {
         guard let confirmed = call.proposal?.subject as? String else {
             throw ControlError(.internalProtocol, "the plugin's file was not read")
         }
+        call.outcome?.note("sha256 \(confirmed)")
         let record = try await PluginCatalogue(call.instance.context.control).register(
             try call.arguments.name("name"), path: path, sha256: confirmed,
             environment: PluginLaunch.environment(naming: call.arguments.texts("environment")),
-            at: call.instance.context.now(), by: call.actor)
-        call.outcome?.note("sha256 \(record.sha256)")
+            at: call.instance.context.now(), by: call.actor, alongside: call.alongside)
         // A provider that waited for its plugin can be used from now on.
         await call.service.refreshProviders()
         return Answer(value(of: record), [.record(record.fields)])

@@ -11,13 +11,20 @@ struct ProviderTrial {
     private let settings: [String: String]
     private let environment: [String: String]
     private let deadline: Duration
+    private let secret: SecretSource?
+    private let turnsKeys: Bool
     private let name: Name
 
-    init(subject: String, settings: [String: String], environment: [String], deadline: Duration) throws {
+    init(
+        subject: String, settings: [String: String], environment: [String], deadline: Duration, secret: SecretSource?,
+        turnsKeys: Bool
+    ) throws {
         self.subject = subject
         self.settings = settings
         self.environment = PluginLaunch.environment(naming: environment)
         self.deadline = deadline
+        self.secret = secret
+        self.turnsKeys = turnsKeys
         name = try Name("tested")
     }
 
@@ -31,14 +38,29 @@ struct ProviderTrial {
 
     private func program(_ binding: WrapBinding) async throws -> [ConformanceResult] {
         let launch = PluginLaunch(
-            name: name, file: try PluginFile(path: subject), sha256: nil, environment: environment)
+            name: name, file: try PluginFile(path: subject), sha256: nil, environment: environment, secret: secret)
         let supervisor = PluginSupervisor(launch)
         try await supervisor.start()
         let provider = GuardedProvider(
             PluginProvider(name: name, settings: settings, supervisor: supervisor), name: name, deadline: deadline)
-        let answers = await ProviderConformance(provider, binding: binding, deadline: deadline).run()
+        // A wrong PIN, say, is not tried again by one process after the other.
+        try await Self.stopWhereNothingCanBeTried(provider)
+        let canTurn = try await provider.info().abilities.contains(.rotate)
+        let answers = await ProviderConformance(
+            provider, binding: binding, deadline: deadline, turnsKeys: turnsKeys
+        ).run()
         await supervisor.stop()
-        return answers + (await PluginTrial(launch, settings: settings, deadline: deadline).run(binding: binding))
+        let trial = PluginTrial(launch, settings: settings, deadline: deadline, turnsKeys: turnsKeys && canTurn)
+        return answers + (await trial.run(binding: binding))
+    }
+
+    /// Refuses a provider whose settings are not as they must be, or that denies everything.
+    private static func stopWhereNothingCanBeTried(_ provider: some KeyProvider) async throws {
+        do throws(ProviderError) {
+            _ = try await provider.describeKey(ProviderCall(deadline: .seconds(60), idempotencyKey: "trial-begin"))
+        } catch {
+            guard ![.providerMisconfigured, .providerDenied].contains(error.code) else { throw error }
+        }
     }
 
     private func endpoint(_ binding: WrapBinding) async throws -> [ConformanceResult] {
@@ -56,7 +78,8 @@ struct ProviderTrial {
         let time = Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000))
         let provider = try LocalProvider.create(at: folder.appending(path: "root.key").path, time: time)
         return await ProviderConformance(
-            GuardedProvider(provider, name: name, deadline: deadline), binding: binding, deadline: deadline
+            GuardedProvider(provider, name: name, deadline: deadline), binding: binding, deadline: deadline,
+            turnsKeys: turnsKeys
         ).run()
     }
 }

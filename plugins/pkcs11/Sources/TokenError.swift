@@ -27,8 +27,9 @@ enum TokenError {
             (.providerMisconfigured, "the module cannot be loaded", "Check the path of the token's PKCS #11 library.")
         case kt_result(KT_NO_TOKEN):
             (.providerMisconfigured, "there is not exactly one token with that label", "List them with pkcs11-tool -L.")
-        case 0xA0: (.providerMisconfigured, "the PIN is wrong", "Correct the PIN file; it is not tried again.")
-        case 0xA1, 0xA2: (.providerMisconfigured, "the PIN is malformed", "Correct the PIN file.")
+        case 0xA0:
+            (.providerMisconfigured, "the PIN is wrong", "Correct it and start the plugin anew; it is not tried again.")
+        case 0xA1, 0xA2: (.providerMisconfigured, "the PIN is malformed", "Correct it and start the plugin anew.")
         case 0xA3: (.providerDenied, "the PIN has expired", "Have the token's officer set a new one.")
         case 0xA4: (.providerDenied, "the PIN is locked", "Have the token's officer unlock it.")
         case 0x68: (.providerDenied, "the token does not let the key do that", nil)

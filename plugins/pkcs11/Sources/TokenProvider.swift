@@ -17,7 +17,9 @@ struct TokenProvider: KeyProvider {
 
     init(_ pool: SessionPool) { self.pool = pool }
 
-    func info() async throws(ProviderError) -> ProviderInfo { ProviderInfo(kind: "pkcs11", version: "1.0") }
+    func info() async throws(ProviderError) -> ProviderInfo {
+        ProviderInfo(kind: "pkcs11", version: "1.0", abilities: [.rotate, .versions])
+    }
 
     func test(_ call: ProviderCall) async throws(ProviderError) -> [ProviderCheck] {
         let newest = try await newestKey()
@@ -92,10 +94,13 @@ struct TokenProvider: KeyProvider {
     }
 
     func describeKey(_ call: ProviderCall) async throws(ProviderError) -> ProviderKey {
-        let key = try await newestKey()
-        return ProviderKey(
-            id: name(key.id), isUsable: key.isProtected,
-            summary: "AES key \(quoted(pool.settings.key)) on token \(quoted(pool.settings.token))")
+        described(try await newestKey())
+    }
+
+    func listVersions(_ call: ProviderCall) async throws(ProviderError) -> [ProviderKey] {
+        let newest = try await newestKey()
+        let older = try await keys().filter { $0.id.lexicographicallyPrecedes(newest.id) }
+        return (older.sorted { $0.id.lexicographicallyPrecedes($1.id) } + [newest]).map(described)
     }
 
     func rotateKey(_ call: ProviderCall) async throws(ProviderError) -> ProviderKey {
@@ -117,6 +122,12 @@ extension TokenProvider {
         let handle: UInt
         let id: Bytes
         let isProtected: Bool
+    }
+
+    private func described(_ key: TokenKey) -> ProviderKey {
+        ProviderKey(
+            id: name(key.id), isUsable: key.isProtected,
+            summary: "AES key \(quoted(pool.settings.key)) on token \(quoted(pool.settings.token))")
     }
 
     private func keys() async throws(ProviderError) -> [TokenKey] {

@@ -2,21 +2,31 @@ internal import CToken
 internal import Glibc
 internal import KeyModel
 internal import PluginKit
+internal import PluginWire
 
 /// What a provider's settings say, checked.
 struct TokenSettings {
     let module: String
     let token: String
     let key: String
-    let pinFile: String
+    private let origin: Origin
     let createsKey: Bool
     let sessions: Int
 
-    init(_ settings: [String: String]) throws(ProviderError) {
+    /// The most bytes of a PIN, with the end of its line.
+    private static let mostBytes = 255
+
+    /// Where the PIN comes from.
+    private enum Origin {
+        case file(String)
+        case host(ProviderSecret)
+    }
+
+    init(_ settings: [String: String], secret: ProviderSecret?) throws(ProviderError) {
         module = settings["module"] ?? ""
         token = settings["token"] ?? ""
         key = settings["key"] ?? ""
-        pinFile = settings["pin_file"] ?? ""
+        origin = try Self.origin(settings["pin_file"], secret)
         guard module.hasPrefix("/") else {
             throw ProviderError(
                 .providerMisconfigured, "module is \(quoted(module)), no absolute path",
@@ -36,8 +46,35 @@ struct TokenSettings {
         self.sessions = sessions
     }
 
-    /// Reads the PIN; only its owner may be able to.
+    private static func origin(_ file: String?, _ secret: ProviderSecret?) throws(ProviderError) -> Origin {
+        switch (file, secret) {
+        case (let file?, nil): return .file(file)
+        case (nil, let secret?): return .host(secret)
+        case (nil, nil):
+            throw ProviderError(
+                .providerMisconfigured, "there is no PIN",
+                hint: "Name a file of mode 0600 with pin_file, or the descriptor it comes on with secret_fd.")
+        case (_?, _?):
+            throw ProviderError(
+                .providerMisconfigured, "both pin_file and secret_fd give a PIN", hint: "Leave one of them out.")
+        }
+    }
+
+    /// The PIN.
+    ///
+    /// - Throws: `ProviderError` with `providerMisconfigured` where it cannot be read or is none.
     func pin() throws(ProviderError) -> SecretBytes {
+        switch origin {
+        case .file(let path): return try Self.pin(in: path)
+        case .host(let secret):
+            return try secret.withExposedBytes { bytes throws(ProviderError) in
+                try Self.pin(bytes[...], of: "what came on secret_fd")
+            }
+        }
+    }
+
+    /// Reads the PIN; only the file's owner may be able to.
+    private static func pin(in pinFile: String) throws(ProviderError) -> SecretBytes {
         let file = open(pinFile, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard file >= 0 else {
             throw ProviderError(
@@ -49,18 +86,22 @@ struct TokenSettings {
             throw ProviderError(
                 .providerMisconfigured, "others can read the PIN in \(quoted(pinFile))", hint: "chmod 600 \(pinFile)")
         }
-        var buffer = [UInt8](repeating: 0, count: 256)
-        defer { buffer.withUnsafeMutableBytes { Self.erase($0) } }
-        let count = buffer.withUnsafeMutableBytes { read(file, $0.baseAddress, $0.count) }
-        var pin = buffer.prefix(max(0, count))
-        while let last = pin.last, last == 0x0A || last == 0x0D { pin.removeLast() }
-        guard !pin.isEmpty, count < buffer.count else {
-            throw ProviderError(.providerMisconfigured, "\(quoted(pinFile)) holds no PIN of 1 to 255 bytes")
+        var count = 0
+        let room = SecretBytes(count: Self.mostBytes + 1) { count = read(file, $0.baseAddress, $0.count) }
+        return try room.withExposedBytes { bytes throws(ProviderError) in
+            try pin(bytes.prefix(max(0, count)), of: quoted(pinFile))
         }
-        return SecretBytes(copying: pin)
     }
 
-    private static func erase(_ bytes: UnsafeMutableRawBufferPointer) {
-        if let base = bytes.baseAddress { explicit_bzero(base, bytes.count) }
+    /// The PIN in bytes that may end with a line's end.
+    private static func pin(
+        _ bytes: Slice<UnsafeRawBufferPointer>, of what: String
+    ) throws(ProviderError) -> SecretBytes {
+        var pin = bytes
+        while let last = pin.last, last == 0x0A || last == 0x0D { pin = pin.dropLast() }
+        guard !pin.isEmpty, bytes.count <= mostBytes else {
+            throw ProviderError(.providerMisconfigured, "\(what) holds no PIN of 1 to 255 bytes")
+        }
+        return SecretBytes(copying: pin)
     }
 }

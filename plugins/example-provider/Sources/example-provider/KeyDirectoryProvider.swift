@@ -23,7 +23,9 @@ actor KeyDirectoryProvider: KeyProvider {
         if keys.isEmpty { keys = [try Self.make(in: directory, number: 1)] }
     }
 
-    func info() async throws(ProviderError) -> ProviderInfo { ProviderInfo(kind: "example", version: "1.0") }
+    func info() async throws(ProviderError) -> ProviderInfo {
+        ProviderInfo(kind: "example", version: "1.0", abilities: [.rotate, .versions])
+    }
 
     func test(_ call: ProviderCall) async throws(ProviderError) -> [ProviderCheck] {
         let found = try Self.read(directory)
@@ -80,6 +82,12 @@ actor KeyDirectoryProvider: KeyProvider {
     func rotateKey(_ call: ProviderCall) async throws(ProviderError) -> ProviderKey {
         keys.append(try Self.make(in: directory, number: keys.count + 1))
         return try await describeKey(call)
+    }
+
+    func listVersions(_ call: ProviderCall) async throws(ProviderError) -> [ProviderKey] {
+        keys.enumerated().map { index, key in
+            ProviderKey(id: key.name, isUsable: true, summary: "key \(index + 1) of \(directory)")
+        }
     }
 
     /// What a wrapped key is bound to, with lengths, so that no two bindings give the same bytes.

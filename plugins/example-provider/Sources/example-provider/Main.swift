@@ -8,7 +8,7 @@ struct Main: ProviderPlugin {
     let description = PluginDescription(
         kind: "example", version: "1.0",
         settings: [PluginSetting("directory", "the directory that holds the keys, mode 0700", isRequired: true)],
-        rotatesKeys: true
+        rotatesKeys: true, listsVersions: true
     )
 
     /// Sets up the provider for a directory of keys.

@@ -9,6 +9,7 @@ package import ProviderHTTP
 package struct TransitProvider: KeyProvider {
     private let server: TransitServer
     private let keeper: TokenKeeper
+    private let rotations = RotationMemory()
 
     private var settings: TransitSettings { server.settings }
 
@@ -19,7 +20,9 @@ package struct TransitProvider: KeyProvider {
     }
 
     /// Says what it is.
-    package func info() async throws(ProviderError) -> ProviderInfo { ProviderInfo(kind: "transit", version: "1.0") }
+    package func info() async throws(ProviderError) -> ProviderInfo {
+        ProviderInfo(kind: "transit", version: "1.0", abilities: [.rotate, .versions])
+    }
 
     /// Wraps, bound by associated data, and has the server unwrap it again.
     package func wrap(
@@ -87,8 +90,28 @@ package struct TransitProvider: KeyProvider {
         }
     }
 
+    /// Asks the server for the versions that open.
+    package func listVersions(_ call: ProviderCall) async throws(ProviderError) -> [ProviderKey] {
+        do throws(TransitError) {
+            let key = try await key(Deadline(after: call.deadline))
+            let (oldest, latest) = (max(1, key.oldestThatOpens), key.latestVersion)
+            guard oldest <= latest else { return [] }
+            return (max(oldest, latest - 1023)...latest).map { version in
+                ProviderKey(
+                    id: name(version), isUsable: version == latest && Self.refusal(key) == nil,
+                    summary: "version \(version) of a key of type \(key.type)")
+            }
+        } catch {
+            throw error.forHost
+        }
+    }
+
     /// Makes a new version of the key at the server.
     package func rotateKey(_ call: ProviderCall) async throws(ProviderError) -> ProviderKey {
+        try await rotations.once(call) { () async throws(ProviderError) in try await makeVersion(call) }
+    }
+
+    private func makeVersion(_ call: ProviderCall) async throws(ProviderError) -> ProviderKey {
         do throws(TransitError) {
             let deadline = Deadline(after: call.deadline)
             _ = try await ask("make a new version", "POST", "keys/\(settings.key)/rotate", [:], deadline) { _ in true }

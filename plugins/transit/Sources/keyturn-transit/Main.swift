@@ -9,7 +9,7 @@ struct Main: ProviderPlugin {
     let description = PluginDescription(
         kind: "transit", version: "1.0",
         settings: TransitSettings.names.map { PluginSetting($0.name, $0.summary, isRequired: $0.isRequired) },
-        rotatesKeys: true)
+        rotatesKeys: true, listsVersions: true)
 
     func open(_ settings: [String: String]) async throws(ProviderError) -> any KeyProvider {
         do throws(TransitError) {
