@@ -18,6 +18,7 @@ package final class GuardedProvider: ObservedProvider {
     private struct State {
         var breaker = CircuitBreaker()
         var statistics = CallStatistics()
+        var untaken: [String: Int64] = [:]
     }
 
     /// Changing a provider's keys, and trying them from end to end, may take this long.
@@ -37,6 +38,14 @@ package final class GuardedProvider: ObservedProvider {
 
     /// Counts and latencies up to now.
     package var figures: [String: CallFigures] { state.withLock { $0.statistics.entries } }
+
+    /// How often each call was made since this was last asked.
+    package func takeCalls() -> [String: Int64] {
+        state.withLock { state in
+            defer { state.untaken = [:] }
+            return state.untaken
+        }
+    }
 
     /// Whether the last calls reached it; nil where none was made.
     package var isReachable: Bool? { state.withLock { $0.statistics.calls == 0 ? nil : !$0.breaker.isOpen } }
@@ -159,8 +168,10 @@ package final class GuardedProvider: ObservedProvider {
         _ call: String, _ start: ContinuousClock.Instant, _ error: ProviderError?, inTrial: Bool
     ) {
         let now = ContinuousClock.now
+        CallTally.current?.count(call, of: name.description)
         state.withLock { state in
             state.statistics.record(call, took: now - start, failed: error != nil)
+            state.untaken[call, default: 0] += 1
             if error?.code == .providerUnavailable {
                 state.breaker.failed(at: begin.duration(to: now), inTrial: inTrial)
             } else {
