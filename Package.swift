@@ -261,8 +261,8 @@ let package = Package(
         .testTarget(
             name: "BYOKTests",
             dependencies: [
-                "AWSNames", "CloudTesting", "ToolTesting", "keyturn", "keyturn-aws-kms", "keyturn-lua",
-                "keyturn-transit", .product(name: "GRDB", package: "GRDB.swift"),
+                "AWSNames", "CloudTesting", "PostgreSQLTesting", "ToolTesting", "keyturn", "keyturn-aws-kms",
+                "keyturn-lua", "keyturn-transit", .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict),
         .testTarget(name: "FramesTests", dependencies: ["Frames", "ToolTesting"], swiftSettings: strict),

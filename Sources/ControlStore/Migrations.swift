@@ -302,6 +302,26 @@ extension ControlSession {
                 "column_acknowledgements", ["column_id integer NOT NULL", "what text NOT NULL"],
                 constraint: "PRIMARY KEY (column_id, what)")
         ],
+        // How often providers were called: by days, and by runs.
+        [
+            TableDefinition(
+                "provider_calls",
+                [
+                    "day text NOT NULL", "provider text NOT NULL", "wraps integer NOT NULL",
+                    "unwraps integer NOT NULL", "looks integer NOT NULL", "tests integer NOT NULL",
+                    "turns integer NOT NULL",
+                ],
+                constraint: "PRIMARY KEY (day, provider)"
+            ),
+            TableDefinition(
+                "run_provider_calls",
+                [
+                    "run_id integer NOT NULL", "provider text NOT NULL", "call text NOT NULL",
+                    "calls integer NOT NULL",
+                ],
+                constraint: "PRIMARY KEY (run_id, provider, call)"
+            ),
+        ],
     ]
 
     /// What the scheduler remembers.

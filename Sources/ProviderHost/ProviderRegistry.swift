@@ -139,6 +139,13 @@ package final class ProviderRegistry: Sendable {
             ProviderCall(deadline: .seconds(10), idempotencyKey: "versions-\(UUID().uuidString)"))
     }
 
+    /// How often each call was made of each provider since this was last asked; key files of this machine cost nobody anything
+    /// and are left out.
+    package func takeCalls() -> [Name: ProviderCalls] {
+        entries.filter { $0.value.kind != "local" }.mapValues { ProviderCalls($0.guarded.takeCalls()) }
+            .filter { !$0.value.isNone }
+    }
+
     /// Forgets every unwrapped key of every provider at once.
     package func forgetKeys() { for entry in entries.values { entry.cache?.forgetKeys() } }
 

@@ -8,47 +8,27 @@ import PluginKit
 import ProviderHTTP
 import Testing
 
-/// The same suites on every service there is; what one lets pass that AWS does not is listed, and must still be so.
+/// The same suites on every service there is, but for each ``Difference``.
 @Suite(.serialized)
 struct ServiceTests {
     static let kinds: [LocalCloud.Kind] = [.moto, .ministack, .strict].filter(LocalCloud.isInstalled)
-
-    /// What a service does otherwise than AWS: the suite's line, and why.
-    private static let differences: [LocalCloud.Kind: [String: String]] = [
-        .ministack: [
-            "its own test passes": "it has no ReEncrypt, and asks for no External ID",
-            "no wrap with a flipped byte unwraps": "its cipher authenticates nothing",
-            "no truncated or empty wrap unwraps": "its cipher authenticates nothing",
-        ]
-    ]
 
     @Test(.enabled(if: !kinds.isEmpty, "no service is installed"), arguments: kinds)
     func keepsWhatProvidersPromise(kind: LocalCloud.Kind) async throws {
         let bench = try AWSBench(kind)
         let suite = ProviderConformance(try bench.provider().provider, binding: try AWSBench.binding())
-        let allowed = Self.differences[kind] ?? [:]
         for result in await suite.run() {
             let line = "\(kind.rawValue): \(result.name): \(result.failure ?? "passes")"
-            #expect((result.failure != nil) == (allowed[result.name] != nil), Comment(rawValue: line))
+            #expect((result.failure != nil) == (Difference.why(kind, result.name) != nil), Comment(rawValue: line))
         }
     }
-
-    /// Lines of the provider's own test that do not pass, by service.
-    private static let lines: [LocalCloud.Kind: [String: ProviderCheck.Outcome]] = [
-        .moto: [:],
-        .ministack: [
-            "role refuses without External ID": .fail, "role refuses another External ID": .fail,
-            "re-encrypt": .fail,
-        ],
-        .strict: [:],
-    ]
 
     @Test(.enabled(if: !kinds.isEmpty, "no service is installed"), arguments: kinds)
     func testsAKeyLineByLine(kind: LocalCloud.Kind) async throws {
         let checks = try await AWSBench(kind).provider().provider.test(AWSBench.call())
         #expect(checks.count == 13)
         for check in checks {
-            let expected = Self.lines[kind]?[check.name] ?? .pass
+            let expected: ProviderCheck.Outcome = Difference.why(kind, check.name) == nil ? .pass : .fail
             #expect(check.outcome == expected, Comment(rawValue: "\(kind.rawValue): \(check.name): \(check.remark)"))
         }
     }
@@ -85,6 +65,28 @@ struct ServiceTests {
         try bench.cloud.boto("kms", "schedule_key_deletion", ["KeyId": key, "PendingWindowInDays": 7])
         await refuses(.providerDenied, "deletion") { _ = try await AWSBench.opens(wrapped, provider) }
         #expect(try await provider.describeKey(AWSBench.call()).summary.contains("will be deleted"))
+    }
+
+    @Test(.enabled(if: LocalCloud.isInstalled(.moto), "moto is not installed"))
+    func motoTurnsNoMaterial() async throws {
+        let bench = try AWSBench(.moto)
+        let (provider, _) = try bench.provider()
+        let before = try await provider.describeKey(AWSBench.call()).id
+        try bench.cloud.boto("kms", "rotate_key_on_demand", ["KeyId": try bench.cloud.fact("key")])
+        let isSame = try await provider.describeKey(AWSBench.call()).id == before
+        #expect(isSame == (Difference.why(.moto, Difference.material) != nil))
+    }
+
+    @Test(.enabled(if: LocalCloud.isInstalled(.ministack), "ministack is not installed"))
+    func ministackTurnsNoMaterial() throws {
+        let bench = try AWSBench(.ministack)
+        let key = try bench.cloud.fact("key")
+        var refusal = ""
+        do { try bench.cloud.boto("kms", "rotate_key_on_demand", ["KeyId": key]) } catch let error as CloudError {
+            refusal = error.description
+        }
+        let isRefused = refusal.contains("Unknown action: RotateKeyOnDemand")
+        #expect(isRefused == (Difference.why(.ministack, Difference.material) != nil), "\(refusal)")
     }
 }
 

@@ -88,6 +88,17 @@ struct StrictTests {
         }
     }
 
+    @Test func aKeyInAnotherRegionThanTheMachineIsWarnedAbout() async throws {
+        let bench = try AWSBench(.strict)
+        for (home, isFar) in [("us-west-2", true), ("eu-central-1", false)] {
+            let surroundings = try bench.surroundings(["AWS_REGION": home])
+            let checks = try await bench.provider(surroundings: surroundings).provider.test(AWSBench.call())
+            let line = try #require(checks.first { $0.name == "latency" })
+            #expect(
+                line.outcome == .pass && line.remark.contains("from \"us-west-2\" to eu-central-1") == isFar, "\(line)")
+        }
+    }
+
     @Test func newMaterialBelowTheSameNameShows() async throws {
         let bench = try AWSBench(.strict)
         let (provider, _) = try bench.provider()
@@ -125,6 +136,25 @@ struct StrictTests {
         _ = try bench.cloud.takeLog()
         #expect(try await AWSBench.opens(wrapped, provider))
         #expect(try bench.cloud.takeLog().map(\.action) == ["Decrypt"])
+    }
+
+    /// What status shows, so that nobody is surprised by an end, and everybody sees that it moves on.
+    @Test func saysWhenItsSessionEnds() async throws {
+        let bench = try AWSBench(.strict)
+        let (provider, _) = try bench.provider()
+        let first = try #require(try await provider.describeKey(AWSBench.call()).credentialsEndAt)
+        let inAnHour = Int64((Date().timeIntervalSince1970 + 3600) * 1000)
+        #expect(abs(first.milliseconds - inAnHour) < 120_000, "\(first)")
+        try bench.cloud.fault("expired", on: "DescribeKey")
+        try bench.cloud.control(["session_seconds": 5400])
+        let second = try #require(try await provider.describeKey(AWSBench.call()).credentialsEndAt)
+        #expect(second.since(first) > .seconds(1200), "\(second)")
+        // Keys of a user do not end.
+        let administrator = try bench.surroundings([
+            "AWS_ACCESS_KEY_ID": "AKIAADMINISTRATOR", "AWS_SECRET_ACCESS_KEY": "secret-of-the-administrator",
+        ])
+        let user = try bench.provider(["role": ""], surroundings: administrator).provider
+        #expect(try await user.describeKey(AWSBench.call()).credentialsEndAt == nil)
     }
 
     @Test func theQuotaOfTheAccountIsHeeded() async throws {

@@ -9,18 +9,22 @@ struct BYOKBench {
     let cloud: LocalCloud
     let sandbox: Sandbox
     private let programs: String
+    private let database: String
 
     /// How many rows there are.
     static let rows = 20
 
-    init(_ kind: LocalCloud.Kind, rows: Int = rows) async throws {
+    /// Makes both; the rows are made in a file, unless a server's database has them already.
+    init(_ kind: LocalCloud.Kind, rows: Int = rows, on server: String? = nil) async throws {
         cloud = try LocalCloud(kind)
+        database = server ?? "sqlite:app.db"
         sandbox = try Sandbox()
         programs = sandbox.path("plugins")
         let made = try await sandbox.run("/usr/bin/install", "-d", "-m", "700", programs)
         _ = try made.expecting()
         sandbox.variables = try environment()
-        try await begin(rows: rows)
+        if server == nil { try await fill(rows: rows) }
+        try await begin()
     }
 
     private func environment() throws -> [String: String] {
@@ -31,8 +35,7 @@ struct BYOKBench {
         ]
     }
 
-    /// Twenty values of one column, their key turned once, all under the built-in key.
-    private func begin(rows: Int) async throws {
+    private func fill(rows: Int) async throws {
         let database = try DatabaseQueue(path: sandbox.path("app.db"))
         try await database.write { database in
             try database.execute(sql: "CREATE TABLE secret (id INTEGER PRIMARY KEY, value BLOB)")
@@ -42,6 +45,10 @@ struct BYOKBench {
             }
         }
         try database.close()
+    }
+
+    /// The values of one column, all under the built-in key.
+    private func begin() async throws {
         try declare(provider: "local", "")
         _ = try await sandbox.keyturn("init", "--config", "keyturn.lua").expecting()
         _ = try await sandbox.keyturn("adopt", "secret.value", "--yes").expecting()
@@ -51,7 +58,7 @@ struct BYOKBench {
     func declare(provider: String, _ declaration: String) throws {
         try sandbox.write(
             """
-            database "sqlite:app.db"
+            database "\(database)"
             \(declaration)
             keyring "main" { core = "kr1", backup = "optional", provider = "\(provider)" }
             keyring "log" { core = "kr1", backup = "optional" }
@@ -108,6 +115,43 @@ struct BYOKBench {
             "-o", "json",
         ]
         return try await sandbox.start(arguments: words + more).wait().expecting().json.result
+    }
+
+    /// Copies what is sealed until there are so many rows.
+    func grow(to rows: Int) throws {
+        let database = try DatabaseQueue(path: sandbox.path("app.db"))
+        try database.write { database in
+            try database.execute(
+                sql: """
+                    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+                    INSERT INTO secret (value) SELECT value FROM secret, n LIMIT ? - (SELECT count(*) FROM secret)
+                    """, arguments: [rows, rows])
+        }
+        try database.close()
+    }
+
+    /// Keeps the folder as it is now, to ``goBack(to:)`` it; the service goes on.
+    func keep() throws -> String {
+        let copy = sandbox.folder.path + ".kept"
+        try shell(#"cp -a "$1" "$2""#, sandbox.folder.path, copy)
+        return copy
+    }
+
+    /// Makes the folder what it was.
+    func goBack(to kept: String) throws {
+        try shell(#"find "$1" -mindepth 1 -delete && cp -a "$2"/. "$1""#, sandbox.folder.path, kept)
+    }
+
+    /// Throws a folder away that was kept.
+    func forget(_ kept: String) throws { try FileManager.default.removeItem(atPath: kept) }
+
+    private func shell(_ script: String, _ first: String, _ second: String) throws {
+        let process = Process()
+        process.executableURL = URL(filePath: "/bin/sh")
+        process.arguments = ["-c", script, "sh", first, second]
+        try process.run()
+        process.waitUntilExit()
+        guard process.terminationStatus == 0 else { throw CloudError("cannot copy \(first)") }
     }
 
     /// Who wraps what: keyring, provider and its key, once each.

@@ -4,8 +4,10 @@ import Testing
 import ToolTesting
 
 /// `byok continue`, killed right after each durable step, then called again.
-@Suite(.serialized, .enabled(if: LocalCloud.isInstalled(.strict), "boto3 is not installed"))
+@Suite(.serialized)
 struct KillTests {
+    static let kinds: [LocalCloud.Kind] = [.moto, .strict].filter(LocalCloud.isInstalled)
+
     /// The steps in their order, and what wraps the keys right after each: built-in, both, or the customer's alone.
     private static let steps: [(point: String, holders: Set<String>)] = [
         ("intentRecorded:1", ["local"]), ("exposureRecorded:1", ["local"]), ("runRecorded:1", ["local"]),
@@ -17,12 +19,16 @@ struct KillTests {
         ("keysRetired:2", ["customer"]), ("runFinished:2", ["customer"]),
     ]
 
-    @Test func killedAtEachStepItGoesOn() async throws {
-        var lines = ["killed after", "then wrapped by", "afterwards"].map { [$0] }
+    @Test(.enabled(if: !kinds.isEmpty, "no service is installed"), arguments: kinds)
+    func killedAtEachStepItGoesOn(kind: LocalCloud.Kind) async throws {
+        let bench = try await BYOKBench(kind)
+        _ = try await bench.sandbox.keyturn("rotate", "main", "--yes").expecting()
+        try await bench.save()
+        let saved = try bench.keep()
+        defer { try? bench.forget(saved) }
+        print("kill: on \(kind.rawValue), killed after | wrapped by | called again")
         for step in Self.steps {
-            let bench = try await BYOKBench(.strict)
-            _ = try await bench.sandbox.keyturn("rotate", "main", "--yes").expecting()
-            try await bench.save()
+            try bench.goBack(to: saved)
             let killed = try await bench.sandbox.start(
                 arguments: ["byok", "continue", "customer", "--yes"], dyingAt: step.point
             ).wait()
@@ -40,14 +46,9 @@ struct KillTests {
             #expect(isWhole, "\(step.point)")
             let runs = try bench.read("SELECT kind || ' ' || state FROM keyturn_runs ORDER BY id")
             #expect(runs.suffix(2) == ["rewrap done", "rotate done"] && runs.count == 4, "\(step.point): \(runs)")
-            lines[0].append(step.point)
-            lines[1].append(holders.sorted().reversed().joined(separator: " and "))
-            lines[2].append("\(left.count == 1 ? "customer alone" : "?"), \(isWhole ? "every value opens" : "LOST")")
-        }
-        for index in lines[0].indices {
-            print(
-                "kill: " + lines[0][index].padding(toLength: 20, withPad: " ", startingAt: 0)
-                    + lines[1][index].padding(toLength: 24, withPad: " ", startingAt: 0) + lines[2][index])
+            let by = holders.sorted().reversed().joined(separator: " and ")
+            let after = "\(left.count == 1 ? "customer alone" : "?"), \(isWhole ? "every value opens" : "LOST")"
+            print("kill: \(step.point) | \(by) | \(after)")
         }
     }
 }

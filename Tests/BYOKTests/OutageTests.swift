@@ -169,25 +169,3 @@ extension RunningProgram {
         throw EndToEndError("the daemon does not listen: \(errorSoFar)")
     }
 }
-
-/// How often the service is asked.
-@Suite(.serialized, .enabled(if: LocalCloud.isInstalled(.strict), "boto3 is not installed"))
-struct CountTests {
-    private static let most = ProcessInfo.processInfo.environment["KEYTURN_ENDURANCE"] == nil ? 10_000 : 100_000
-
-    @Test func aRotationAsksTheSameNumberOfTimesHoweverManyRows() async throws {
-        var counts: [Int] = []
-        for rows in [100, Self.most] {
-            let bench = try await BYOKBench(.strict, rows: rows)
-            try await bench.save()
-            _ = try await bench.sandbox.keyturn("byok", "continue", "customer", "--yes").expecting()
-            _ = try bench.cloud.takeLog()
-            _ = try await bench.sandbox.keyturn("rotate", "main", "--yes").expecting()
-            let asked = try bench.cloud.takeLog().map(\.action)
-            print("rotation of \(rows) rows: \(asked.count) requests: \(asked.joined(separator: " "))")
-            counts.append(asked.count)
-        }
-        #expect(counts[0] == counts[1])
-        #expect(counts[1] <= 20)
-    }
-}

@@ -93,10 +93,14 @@ package final class LocalCloud: Sendable {
         return value
     }
 
-    /// Has the administrator call AWS's `call` through boto3.
+    /// Has the administrator call AWS's `call` through boto3, in the service's own region where none is named.
     @discardableResult
-    package func boto(_ service: String, _ call: String, _ arguments: [String: Any] = [:]) throws -> [String: Any] {
-        try ask(["do": "boto", "service": service, "call": call, "arguments": arguments]) as? [String: Any] ?? [:]
+    package func boto(
+        _ service: String, _ call: String, _ arguments: [String: Any] = [:], region: String? = nil
+    ) throws -> [String: Any] {
+        var command: [String: Any] = ["do": "boto", "service": service, "call": call, "arguments": arguments]
+        command["region"] = region
+        return try ask(command) as? [String: Any] ?? [:]
     }
 
     /// Calls OpenBao as root.

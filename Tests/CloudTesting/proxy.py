@@ -112,6 +112,9 @@ class Proxy:
             elif fault == "wrong-key":
                 connection.sendall(changed(answer, lambda body: body.update(
                     KeyId="arn:aws:kms:eu-central-1:999999999999:key/00000000-0000-4000-8000-000000000000")))
+            elif fault == "other-region":
+                connection.sendall(changed(answer, lambda body: body.update(
+                    KeyId=body["KeyId"].replace(":kms:eu-central-1:", ":kms:us-east-1:"))))
             elif fault == "other-plaintext":
                 connection.sendall(changed(answer, lambda body: body.update(Plaintext="b3RoZXIgcGxhaW50ZXh0")))
             elif fault == "slow":

@@ -22,6 +22,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 ACCOUNT = "111122223333"
+# Where keys of several regions are as well.
+REPLICA_REGION = "us-east-1"
 ADMINISTRATOR = ("AKIAADMINISTRATOR", "secret-of-the-administrator")
 USER = ("AKIAKEYTURNUSER00000", "secret-of-the-user-keyturn")
 
@@ -32,15 +34,26 @@ class Refused(Exception):
 
 
 class Key:
-    def __init__(self, region, spec, usage, manager="CUSTOMER"):
-        self.id = str(uuid.uuid4())
-        self.arn = f"arn:aws:kms:{region}:{ACCOUNT}:key/{self.id}"
+    def __init__(self, region, spec, usage, manager="CUSTOMER", multi_region=False, primary=None):
+        self.number = primary.number if primary else uuid.uuid4()
+        self.multi_region, self.primary, self.replicas = multi_region, primary, []
+        self.id = f"mrk-{self.number.hex}" if multi_region else str(self.number)
+        self.region, self.arn = region, f"arn:aws:kms:{region}:{ACCOUNT}:key/{self.id}"
         self.spec, self.usage, self.manager, self.state = spec, usage, manager, "Enabled"
         self.deletion = self.valid_to = None
-        self.materials = []
-        self.turn()
+        # Replicas have their key's material, and a state of their own.
+        self.materials = primary.materials if primary else []
+        if not primary:
+            self.turn()
+
+    def replica(self, region):
+        replica = Key(region, self.spec, self.usage, self.manager, True, self)
+        self.replicas.append(replica)
+        return replica
 
     def turn(self):
+        if self.primary:
+            raise Refused("UnsupportedOperationException", f"{self.arn} is a replica key")
         if len(self.materials) > 25:
             raise Refused("LimitExceededException", "more than 25 rotations on demand")
         self.materials.append((hashlib.sha256(os.urandom(16)).hexdigest(), AESGCM(os.urandom(32))))
@@ -49,8 +62,14 @@ class Key:
         fields = {
             "KeyId": self.id, "Arn": self.arn, "AWSAccountId": ACCOUNT, "Enabled": self.state == "Enabled",
             "KeyState": self.state, "KeyUsage": self.usage, "KeySpec": self.spec, "Origin": "AWS_KMS",
-            "KeyManager": self.manager, "CreationDate": 1.5, "MultiRegion": False,
+            "KeyManager": self.manager, "CreationDate": 1.5, "MultiRegion": self.multi_region,
         }
+        if self.multi_region:
+            primary = self.primary or self
+            fields["MultiRegionConfiguration"] = {
+                "MultiRegionKeyType": "REPLICA" if self.primary else "PRIMARY", "PrimaryKey": primary.place,
+                "ReplicaKeys": [replica.place for replica in primary.replicas],
+            }
         if self.spec == "SYMMETRIC_DEFAULT":
             fields.update(EncryptionAlgorithms=["SYMMETRIC_DEFAULT"], CurrentKeyMaterialId=self.materials[-1][0])
         if self.deletion:
@@ -59,10 +78,15 @@ class Key:
             fields.update(Origin="EXTERNAL", ExpirationModel="KEY_MATERIAL_EXPIRES", ValidTo=self.valid_to)
         return fields
 
+    @property
+    def place(self):
+        return {"Arn": self.arn, "Region": self.region}
+
 
 class World:
     def __init__(self, region, role, external_id, actions):
         self.region, self.role, self.external_id = region, role, external_id
+        self.regions = (region, REPLICA_REGION)
         self.lock = threading.Lock()
         self.offset = 0.0
         self.quota = None
@@ -91,7 +115,7 @@ class World:
         return {"secret": secret, "arn": arn, "policies": policies, "token": token, "end": end, "role": role}
 
     def make(self, key):
-        self.keys[key.id] = key
+        self.keys[key.region, key.id] = key
         return key
 
     def now(self):
@@ -121,7 +145,7 @@ def chained(key, text):
 
 
 def authenticate(world, service, headers, body):
-    """Who signed; raises where the signature, its time or its token is not as it must be."""
+    """Who signed for which region; raises where the signature, its time or its token is not as it must be."""
     scheme, _, rest = headers.get("Authorization", "").partition(" ")
     if scheme != "AWS4-HMAC-SHA256":
         raise Refused("MissingAuthenticationTokenException", "Request is missing Authentication Token")
@@ -130,8 +154,8 @@ def authenticate(world, service, headers, body):
     identity = world.identities.get(access)
     if identity is None:
         raise Refused("UnrecognizedClientException", "The security token included in the request is invalid.")
-    if (region, named, end) != (world.region, service, "aws4_request"):
-        raise Refused("InvalidSignatureException", f"Credential should be scoped to {world.region}/{service}", 403)
+    if region not in world.regions or (named, end) != (service, "aws4_request"):
+        raise Refused("InvalidSignatureException", f"Credential should be scoped to {world.regions}/{service}", 403)
     signed = parts["SignedHeaders"].split(";")
     needed = {"host", "x-amz-date"} | {n.lower() for n in headers if n.lower() in ("x-amz-target", "x-amz-security-token")}
     if signed != sorted(signed) or not needed <= set(signed):
@@ -157,7 +181,7 @@ def authenticate(world, service, headers, body):
         raise Refused("UnrecognizedClientException", "The security token included in the request is invalid.")
     if identity["end"] and world.now() > identity["end"]:
         raise Refused("ExpiredTokenException", "The security token included in the request is expired")
-    return identity
+    return identity, region
 
 
 def allows(identity, action, resource):
@@ -186,11 +210,11 @@ def packed(context):
 
 
 class KMS:
-    def __init__(self, world, identity):
-        self.world, self.identity = world, identity
+    def __init__(self, world, identity, region):
+        self.world, self.identity, self.region = world, identity, region
 
     def key(self, name, action, usable=True):
-        key = self.world.keys.get(name.rsplit("/", 1)[-1])
+        key = self.world.keys.get((self.region, name.rsplit("/", 1)[-1]))
         if key is None or name not in (key.arn, key.id):
             # What does not exist and what is not allowed look the same to who may do nothing there.
             demand(self.identity, action, name)
@@ -207,13 +231,14 @@ class KMS:
 
     def seal(self, key, plaintext, context):
         nonce, turn = os.urandom(12), len(key.materials) - 1
-        head = uuid.UUID(key.id).bytes + struct.pack(">I", turn)
+        head = key.number.bytes + struct.pack(">I", turn)
         return head + nonce + key.materials[turn][1].encrypt(nonce, plaintext, head + packed(context))
 
     def unseal(self, blob, context, name, action):
         if len(blob) < 48:
             raise Refused("InvalidCiphertextException")
-        named = self.world.keys.get(str(uuid.UUID(bytes=blob[:16])))
+        here = (key for (region, _), key in self.world.keys.items() if region == self.region)
+        named = next((key for key in here if key.number.bytes == blob[:16]), None)
         turn = struct.unpack(">I", blob[16:20])[0]
         if named is None:
             raise Refused("InvalidCiphertextException")
@@ -229,8 +254,19 @@ class KMS:
     def CreateKey(self, fields):
         demand(self.identity, "kms:CreateKey", "*")
         key = Key(
-            self.world.region, fields.get("KeySpec", "SYMMETRIC_DEFAULT"), fields.get("KeyUsage", "ENCRYPT_DECRYPT"))
+            self.region, fields.get("KeySpec", "SYMMETRIC_DEFAULT"), fields.get("KeyUsage", "ENCRYPT_DECRYPT"),
+            multi_region=fields.get("MultiRegion", False))
         return {"KeyMetadata": self.world.make(key).metadata()}
+
+    def ReplicateKey(self, fields):
+        key, region = self.key(fields["KeyId"], "kms:ReplicateKey"), fields["ReplicaRegion"]
+        if not key.multi_region or key.primary:
+            raise Refused("UnsupportedOperationException", f"{key.arn} is no primary key of several regions")
+        if region not in self.world.regions:
+            raise Refused("ValidationException", f"there is no region {region}")
+        if (region, key.id) in self.world.keys:
+            raise Refused("AlreadyExistsException", f"{key.arn} is in {region} already")
+        return {"ReplicaKeyMetadata": self.world.make(key.replica(region)).metadata(), "ReplicaPolicy": "{}"}
 
     def DescribeKey(self, fields):
         return {"KeyMetadata": self.key(fields["KeyId"], "kms:DescribeKey", usable=False).metadata()}
@@ -364,7 +400,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def kms(self, action, body):
         try:
             self.keep_quota()
-            service = KMS(self.world, authenticate(self.world, "kms", self.headers, body))
+            service = KMS(self.world, *authenticate(self.world, "kms", self.headers, body))
             method = getattr(service, action, None)
             if method is None:
                 raise Refused("UnknownOperationException")
@@ -382,7 +418,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if action == "AssumeRoleWithWebIdentity":
                 service = STS(self.world, None)
             else:
-                service = STS(self.world, authenticate(self.world, "sts", self.headers, body))
+                service = STS(self.world, authenticate(self.world, "sts", self.headers, body)[0])
             answer, status = getattr(service, action)(fields), 200
             text = xml({f"{action}Response": {f"{action}Result": answer}})
         except Refused as refused:

@@ -233,6 +233,33 @@ struct GuardTests {
         #expect(guarded.isKeptBack && scripted.calls == 45)
     }
 
+    /// Whatever is served from memory was asked of nobody, and one task's calls are not another's.
+    @Test
+    func callsAreCountedBelowTheCacheAndForTheirTask() async throws {
+        let guarded = GuardedProvider(scripted, name: try Sample.name)
+        let cached = CachingProvider(guarded, lifetime: .seconds(600))
+        let wrapped = try await cached.wrap(Sample.material(), binding: Sample.binding, Sample.call)
+        let tally = CallTally()
+        try await CallTally.$current.withValue(tally) {
+            for _ in 0..<5 { _ = try await cached.unwrap(wrapped, binding: Sample.binding, Sample.call) }
+            _ = try await cached.describeKey(Sample.call)
+        }
+        _ = try await cached.describeKey(Sample.call)
+        #expect(tally.counts == [try Sample.name.description: ["unwrap": 1, "describe": 1]])
+        #expect(guarded.takeCalls() == ["wrap": 1, "unwrap": 1, "describe": 2])
+        #expect(guarded.takeCalls().isEmpty)
+        #expect(guarded.figures["describe"]?.calls == 2, "what was taken is still shown")
+    }
+
+    @Test
+    func aKeysTimesCrossTheWire() {
+        let (end, renewal) = (Timestamp(milliseconds: 1_800_000_000_000), Timestamp(milliseconds: 1_790_000_000_000))
+        let key = ProviderKey(id: "k", isUsable: true, summary: "s", endsAt: end, credentialsEndAt: renewal)
+        #expect(ProviderKey(Keyturn_Provider_V1_Key(key)) == key)
+        let silent = ProviderKey(id: "k", isUsable: true, summary: "s")
+        #expect(ProviderKey(Keyturn_Provider_V1_Key(silent)) == silent)
+    }
+
     @Test
     func pausesBetweenStartsGrow() {
         var policy = RestartPolicy()

@@ -136,11 +136,19 @@ struct TransitTests {
         let bench = try Bench()
         let provider = try bench.appRole()
         let wrapped = try await Self.wrap(provider)
+        // A token of the root's never ends.
+        #expect(try await bench.provider().describeKey(Self.call).credentialsEndAt == nil)
+        let first = try #require(try await provider.describeKey(Self.call).credentialsEndAt)
         _ = try bench.cloud.takeLog()
         bench.clock.advance(45)
         #expect(try await Self.opens(wrapped, provider))
+        let left = Double(first.milliseconds) / 1000 - bench.clock.now
+        #expect(left < 16, "\(left)")
         #expect(
             try bench.cloud.takeLog().map(\.action) == ["/v1/auth/token/renew-self", "/v1/transit/decrypt/kek"])
+        let second = try #require(try await provider.describeKey(Self.call).credentialsEndAt)
+        #expect(second.since(first) > .seconds(30), "the lease was prolonged")
+        _ = try bench.cloud.takeLog()
         // The operator revokes every token of the role.
         try bench.cloud.bao("PUT", "sys/leases/revoke-prefix/auth/approle", [:])
         #expect(try await Self.opens(wrapped, provider))

@@ -71,6 +71,9 @@ struct BYOKDescription {
         if difference.isOnlyCase {
             notes += ["The role's name differs from the usual one in case alone:"] + difference.lines
         }
+        if key.isMultiRegion {
+            notes.append("The key may have replicas: let \"Resource\" name the ARN of each that may be needed as well.")
+        }
         if arguments.truth("full") {
             notes += CustomerPolicies.unneeded.map { "\($0.action) \($0.meaning)." }
         }

@@ -14,10 +14,11 @@ struct BYOKStatus {
         let isUsable: Bool
         /// When its material ends by itself; nil where it does not, or its provider does not say.
         let endsAt: Timestamp?
+        /// Until when the credentials hold that its provider uses now; nil where they do not end.
+        let credentialsEndAt: Timestamp?
         let tested: String
-        let calls: Int
-        /// Millionths of a dollar.
-        let cost: Int
+        let month: CallCost
+        let all: CallCost
     }
 
     private struct Ring {
@@ -40,9 +41,6 @@ struct BYOKStatus {
     /// An end that is nearer than this is a problem; whoever imports material anew needs some weeks.
     private static let notice = Duration.seconds(30 * 86_400)
 
-    /// AWS asks three cents for ten thousand requests.
-    private static let costOfRequest = 3
-
     static func look(_ call: Invocation) async throws -> BYOKStatus {
         var status = BYOKStatus()
         let (begun, records, moved) = try await call.instance.context.control.read { session in
@@ -64,33 +62,44 @@ struct BYOKStatus {
             }
             return
         }
-        let (key, standing, isUsable, endsAt): (String, String, Bool, Timestamp?)
+        let found: ProviderKey
         do throws(ProviderError) {
-            let found = try await provider.describeKey(
+            found = try await provider.describeKey(
                 ProviderCall(deadline: .seconds(10), idempotencyKey: "byok-status-\(name)"))
-            (key, standing, isUsable, endsAt) = (found.id, found.summary, found.isUsable, found.endsAt)
-            if !isUsable { problems.append("KEY NOT USABLE: \(name): \(found.summary)") }
+            if !found.isUsable { problems.append("KEY NOT USABLE: \(name): \(found.summary)") }
         } catch {
-            (key, standing, isUsable, endsAt) = ("", error.message, false, nil)
+            found = ProviderKey(id: "", isUsable: false, summary: error.message)
             problems.append(
                 error.code == .providerUnavailable
                     ? "UNREACHABLE: \(name): \(error.message); what is held in memory goes on for \(Self.lifetime(name, call))"
                     : "ACCESS LOST: \(name): \(error.message); keys in memory were dropped")
         }
-        if let endsAt, endsAt.since(call.instance.context.now()) < Self.notice {
+        if let endsAt = found.endsAt, endsAt.since(call.instance.context.now()) < Self.notice {
             problems.append(
                 "ENDS SOON: \(name): its key's material ends on \(endsAt); its owner must import it again before")
         }
-        let counts = await call.service.source.providerCalls(of: name)
-        // Wrapping unwraps again to be sure, and a test is some fifteen requests.
-        let requests = counts.reduce(0) { sum, entry in
-            sum + entry.value * (["wrap": 2, "test": 15][entry.key] ?? (entry.key == "info" ? 0 : 1))
-        }
+        let (month, all) = await Self.calls(of: name, call)
         holders.append(
             Holder(
-                name: name, key: key, standing: standing, isUsable: isUsable, endsAt: endsAt, tested: tested,
-                calls: requests,
-                cost: requests * Self.costOfRequest))
+                name: name, key: found.id, standing: found.summary, isUsable: found.isUsable, endsAt: found.endsAt,
+                credentialsEndAt: found.credentialsEndAt, tested: tested, month: month, all: all))
+    }
+
+    /// What all who work on the database have asked of a provider in this month of UTC, and ever.
+    private static func calls(of name: Name, _ call: Invocation) async -> (month: CallCost, all: CallCost) {
+        await call.service.collectCalls()
+        let held = await call.service.calls.held(of: name)
+        let month = String(call.instance.context.now().description.prefix(7))
+        // Without the database, at least what this process knows.
+        let stored = try? await call.instance.context.control.read { session in
+            (month: try session.calls(of: name, since: month), all: try session.calls(of: name))
+        }
+        let declaration = call.instance.configuration.providers.first { $0.name == name }
+        let isAWS = declaration?.settings["key"]?.hasPrefix("arn:") == true
+        return (
+            CallCost((stored?.month ?? ProviderCalls()) + held, isAWS: isAWS),
+            CallCost((stored?.all ?? ProviderCalls()) + held, isAWS: isAWS)
+        )
     }
 
     private static func lifetime(_ name: Name, _ call: Invocation) -> String {
@@ -139,8 +148,9 @@ struct BYOKStatus {
         let keys = holders.map { holder in
             [
                 holder.name.description, holder.key, holder.isUsable ? "yes" : "NO", holder.standing,
-                holder.endsAt?.description ?? "–", holder.tested,
-                String(holder.calls), Self.dollars(holder.cost),
+                holder.endsAt?.description ?? "–",
+                holder.credentialsEndAt.map { "renewed by \(Self.second($0))" } ?? "–", holder.tested,
+                holder.month.text, holder.all.text,
             ]
         }
         let wraps = rings.flatMap { ring in
@@ -154,8 +164,10 @@ struct BYOKStatus {
         }
         var blocks: [Answer.Block] = [
             .table(
-                "providers", ["provider", "key", "usable", "standing", "ends", "last test", "requests", "cost"],
-                rows: keys),
+                "providers",
+                [
+                    "provider", "key", "usable", "standing", "ends", "credentials", "last test", "this month", "in all",
+                ], rows: keys),
             .table("keys", ["keyring", "under", "versions"], rows: wraps),
         ]
         if !exposed.isEmpty {
@@ -170,8 +182,8 @@ struct BYOKStatus {
         [
             "provider": .string(holder.name.description), "key": .string(holder.key), "usable": .bool(holder.isUsable),
             "standing": .string(holder.standing), "ends": holder.endsAt.map { .string($0.description) } ?? .null,
-            "last_test": .string(holder.tested),
-            "requests": .integer(Int64(holder.calls)), "cost_microdollars": .integer(Int64(holder.cost)),
+            "credentials_end": holder.credentialsEndAt.map { .string($0.description) } ?? .null,
+            "last_test": .string(holder.tested), "this_month": holder.month.value, "in_all": holder.all.value,
         ]
     }
 
@@ -184,7 +196,41 @@ struct BYOKStatus {
         ]
     }
 
-    private static func dollars(_ millionths: Int) -> String {
-        "$" + String(format: "%.4f", Double(millionths) / 1_000_000)
+    /// A time to the second: `2026-03-01T03:00:00Z`.
+    private static func second(_ time: Timestamp) -> String { String(time.description.prefix(19)) + "Z" }
+}
+
+/// Calls of a provider, and what they come to at a service that bills requests.
+private struct CallCost {
+    let calls: ProviderCalls
+    let isAWS: Bool
+
+    /// AWS asks three cents for ten thousand requests, which is so many millionths of a dollar for one.
+    private static let costOfRequest: Int64 = 3
+    /// A test of a key in KMS; what goes to STS is free.
+    private static let requestsOfTest: Int64 = 13
+
+    init(_ calls: ProviderCalls, isAWS: Bool) {
+        self.calls = calls
+        self.isAWS = isAWS
+    }
+
+    /// The requests that are billed, as far as none was sent again; whatever is wrapped is unwrapped again to be sure.
+    private var requests: Int64 {
+        calls.wraps * 2 + calls.unwraps + calls.looks + calls.tests * Self.requestsOfTest + calls.turns
+    }
+
+    private var cost: Int64 { requests * Self.costOfRequest }
+
+    var text: String {
+        guard isAWS else { return "\(calls.total) calls" }
+        return "\(requests) requests, $" + String(format: "%.4f", Double(cost) / 1_000_000)
+    }
+
+    var value: FrameValue {
+        [
+            "calls": .integer(calls.total), "requests": isAWS ? .integer(requests) : .null,
+            "cost_microdollars": isAWS ? .integer(cost) : .null,
+        ]
     }
 }

@@ -63,7 +63,10 @@ extension API {
             ) { call in try await BYOKMove(call).perform() },
             Entry(
                 "byok.status", "Say what lies under which key, what lay elsewhere, and whether the key is there",
-                details: "Asks each saved provider for its key. Good only where nothing needs anyone.",
+                details: """
+                    Asks each saved provider for its key. Calls are those of all who work on the database. Good only where \
+                    nothing needs anyone.
+                    """,
                 example: "byok.status().problems", result: "providers, keyrings, exposures, problems", role: .viewer,
                 takesConfiguration: true
             ) { call in try await BYOKStatus.look(call).answer() },

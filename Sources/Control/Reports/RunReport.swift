@@ -119,6 +119,8 @@ private struct RunDetail: Encodable {
     let exposed: Int64?
     let rowsWritten: Int64
     let rowsMissed: Int64
+    /// How often each provider was called: by provider and call.
+    let providerCalls: [String: [String: Int64]]
     let proof: ProofStatement?
     let signature: String?
     let signer: String?
@@ -139,21 +141,15 @@ extension RunHistory {
                 .init(column: name($0.columnID), row: $0.key.description, reason: $0.reason)
             }, quarantineCount: quarantineCount, exposed: exposed,
             rowsWritten: progress.reduce(0) { $0 + $1.counts.written },
-            rowsMissed: progress.reduce(0) { $0 + $1.counts.missed }, proof: statement, signature: signed?.signature,
-            signer: signed?.signer
+            rowsMissed: progress.reduce(0) { $0 + $1.counts.missed }, providerCalls: providerCalls, proof: statement,
+            signature: signed?.signature, signer: signed?.signer
         )
         return try Answer(encoding: detail, blocks(statement, signed), isGood: run.state.isGood)
     }
 
     private func blocks(_ statement: ProofStatement?, _ signed: SignedProof?) -> [Answer.Block] {
         var blocks: [Answer.Block] = [
-            .fields([
-                "run": "\(run.id): \(run.kind.rawValue) \"\(run.keyring)\", \(run.urgency.rawValue)",
-                "state": run.state.rawValue + (run.message.map { ": \($0)" } ?? ""), "phase": run.phase.rawValue,
-                "new key": run.newKey?.description ?? "-",
-                "old keys": run.oldKeys.isEmpty ? "none" : run.oldKeys.map(\.description).joined(separator: ", "),
-                "by": run.actor,
-            ]),
+            .record(fields),
             .table(
                 "steps", ["at", "phase", "what"],
                 rows: steps.map { [$0.at.description, $0.phase.rawValue, $0.what] }),
@@ -171,6 +167,27 @@ extension RunHistory {
         }
         if let statement, let signed { blocks.append(.lines(proof(statement, signed))) }
         return blocks
+    }
+
+    private var fields: [Answer.Field] {
+        var fields: [Answer.Field] = [
+            .init("run", "\(run.id): \(run.kind.rawValue) \"\(run.keyring)\", \(run.urgency.rawValue)"),
+            .init("state", run.state.rawValue + (run.message.map { ": \($0)" } ?? "")),
+            .init("phase", run.phase.rawValue), .init("new key", run.newKey?.description ?? "-"),
+            .init(
+                "old keys", run.oldKeys.isEmpty ? "none" : run.oldKeys.map(\.description).joined(separator: ", ")),
+            .init("by", run.actor),
+        ]
+        if !providerCalls.isEmpty { fields.append(.init("provider calls", calls)) }
+        return fields
+    }
+
+    /// `7 of customer: describe 1, unwrap 3, wrap 3`.
+    private var calls: String {
+        providerCalls.sorted { $0.key < $1.key }.map { provider, calls in
+            let kinds = calls.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
+            return "\(calls.values.reduce(0, +)) of \(provider): \(kinds.joined(separator: ", "))"
+        }.joined(separator: "; ")
     }
 
     /// Rows that may still lie under the leaked key: those that the rewriting has not come to.

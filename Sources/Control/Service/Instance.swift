@@ -69,8 +69,8 @@ package protocol InstanceSource: Sendable {
     /// - Throws: A ``CodedError`` that says why.
     func exportRootKey(to recipients: [String], into descriptor: Int32) async throws
 
-    /// How often each kind of call was made of a provider since this process began.
-    func providerCalls(of provider: Name) async -> [String: Int]
+    /// How often each provider was called since this was last asked.
+    func takeProviderCalls() async -> [Name: ProviderCalls]
 
     /// Refuses a place that nothing may be written to, such as where programs are executed from.
     ///
@@ -84,7 +84,7 @@ package protocol InstanceSource: Sendable {
 
 extension InstanceSource {
     /// A source that does not count.
-    package func providerCalls(of provider: Name) async -> [String: Int] { [:] }
+    package func takeProviderCalls() async -> [Name: ProviderCalls] { [:] }
 
     /// A source that executes nothing from anywhere: every place will do.
     package func checkOutput(_ path: String, for what: String, of instance: Instance) async throws {}

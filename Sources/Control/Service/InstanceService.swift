@@ -27,6 +27,7 @@ package actor InstanceService: ControlService {
     nonisolated let source: any InstanceSource
     nonisolated let webhooks: any WebhookPoster
     nonisolated let scripts: (any ScriptEngine)?
+    nonisolated let calls = CallLedger()
     nonisolated let tokens = PlanTokens()
     nonisolated let files = CallerFiles()
     private let life: Life
@@ -71,10 +72,14 @@ package actor InstanceService: ControlService {
 
     /// Takes up runs that stand open and that nobody drives, until it is cancelled.
     package func run() async throws {
+        var hasDriven = false
         while !Task.isCancelled {
             do { try await resumeOpenRun() } catch is CancellationError { break } catch {
                 logger.warning("no run resumed", metadata: ["reason": "\(Self.reason(of: error))"])
             }
+            let drives = await driver.run != nil
+            await writeCalls(atEnd: hasDriven && !drives)
+            hasDriven = drives
             try await Task.sleep(for: .seconds(5))
         }
     }
@@ -86,6 +91,7 @@ package actor InstanceService: ControlService {
     package func stop() async -> RunRecord? {
         isStopped = true
         let left = await driver.stop()
+        if opened != nil { await writeLastCalls() }
         await opened?.context.engine.close()
         await source.close()
         opened = nil
@@ -188,6 +194,7 @@ package actor InstanceService: ControlService {
     /// Has the open instance work by a configuration; false where there is none, or none any more.
     private func work(by configuration: Configuration) async -> Bool {
         guard !isStopped, var instance = opened else { return false }
+        await collectCalls()
         do {
             instance = try await source.instance(instance, takingUp: configuration)
         } catch {

@@ -132,13 +132,19 @@ public struct ProviderKey: Hashable, Sendable {
     public let summary: String
     /// When it ends by itself unless someone acts, as imported material does; nil where it does not, or nobody knows.
     public let endsAt: Timestamp?
+    /// When the credentials end that the provider works with now, and renews before; nil where they do not end, or where it
+    /// does not say.
+    public let credentialsEndAt: Timestamp?
 
     /// Makes the description.
-    public init(id: String, isUsable: Bool, summary: String, endsAt: Timestamp? = nil) {
+    public init(
+        id: String, isUsable: Bool, summary: String, endsAt: Timestamp? = nil, credentialsEndAt: Timestamp? = nil
+    ) {
         self.id = id
         self.isUsable = isUsable
         self.summary = summary
         self.endsAt = endsAt
+        self.credentialsEndAt = credentialsEndAt
     }
 }
 

@@ -385,6 +385,10 @@ package nonisolated struct Keyturn_Provider_V1_Key: Sendable {
   /// When it ends by itself unless someone acts, in milliseconds since 1970; absent where it does not.
   package var endsAtMs: Int64 = 0
 
+  /// When the credentials end that the provider works with now, in milliseconds since 1970; it renews them before. Absent where
+  /// they do not end, or where it does not say.
+  package var credentialsEndAtMs: Int64 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1038,7 +1042,7 @@ nonisolated extension Keyturn_Provider_V1_DescribeKeyResponse: SwiftProtobuf.Mes
 
 nonisolated extension Keyturn_Provider_V1_Key: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Key"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}is_usable\0\u{1}summary\0\u{3}ends_at_ms\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}is_usable\0\u{1}summary\0\u{3}ends_at_ms\0\u{3}credentials_end_at_ms\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1050,6 +1054,7 @@ nonisolated extension Keyturn_Provider_V1_Key: SwiftProtobuf.Message, SwiftProto
       case 2: try { try decoder.decodeSingularBoolField(value: &self.isUsable) }()
       case 3: try { try decoder.decodeSingularStringField(value: &self.summary) }()
       case 4: try { try decoder.decodeSingularInt64Field(value: &self.endsAtMs) }()
+      case 5: try { try decoder.decodeSingularInt64Field(value: &self.credentialsEndAtMs) }()
       default: break
       }
     }
@@ -1068,6 +1073,9 @@ nonisolated extension Keyturn_Provider_V1_Key: SwiftProtobuf.Message, SwiftProto
     if self.endsAtMs != 0 {
       try visitor.visitSingularInt64Field(value: self.endsAtMs, fieldNumber: 4)
     }
+    if self.credentialsEndAtMs != 0 {
+      try visitor.visitSingularInt64Field(value: self.credentialsEndAtMs, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1076,6 +1084,7 @@ nonisolated extension Keyturn_Provider_V1_Key: SwiftProtobuf.Message, SwiftProto
     if lhs.isUsable != rhs.isUsable {return false}
     if lhs.summary != rhs.summary {return false}
     if lhs.endsAtMs != rhs.endsAtMs {return false}
+    if lhs.credentialsEndAtMs != rhs.credentialsEndAtMs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

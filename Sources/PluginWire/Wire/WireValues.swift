@@ -34,6 +34,7 @@ extension Keyturn_Provider_V1_Key {
             $0.isUsable = key.isUsable
             $0.summary = key.summary
             $0.endsAtMs = key.endsAt?.milliseconds ?? 0
+            $0.credentialsEndAtMs = key.credentialsEndAt?.milliseconds ?? 0
         }
     }
 }
@@ -43,7 +44,14 @@ extension ProviderKey {
     package init(_ message: Keyturn_Provider_V1_Key) {
         self.init(
             id: message.id, isUsable: message.isUsable, summary: WireText.escaped(message.summary),
-            endsAt: message.endsAtMs == 0 ? nil : Timestamp(milliseconds: message.endsAtMs))
+            endsAt: Self.time(message.endsAtMs), credentialsEndAt: Self.time(message.credentialsEndAtMs))
+    }
+}
+
+extension ProviderKey {
+    /// A time on the wire, where 0 is none.
+    private static func time(_ milliseconds: Int64) -> Timestamp? {
+        milliseconds == 0 ? nil : Timestamp(milliseconds: milliseconds)
     }
 }
 

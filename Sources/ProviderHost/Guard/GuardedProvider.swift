@@ -19,6 +19,7 @@ package final class GuardedProvider: ObservedProvider {
         var breaker = CircuitBreaker()
         var statistics = CallStatistics()
         var names = KeyNames()
+        var untaken: [String: Int64] = [:]
     }
 
     /// Changing a provider's keys, and trying them from end to end, may take this long.
@@ -38,6 +39,14 @@ package final class GuardedProvider: ObservedProvider {
 
     /// Counts and latencies up to now.
     package var figures: [String: CallFigures] { state.withLock { $0.statistics.entries } }
+
+    /// How often each call was made since this was last asked.
+    package func takeCalls() -> [String: Int64] {
+        state.withLock { state in
+            defer { state.untaken = [:] }
+            return state.untaken
+        }
+    }
 
     /// Whether the last calls reached it; nil where none was made.
     package var isReachable: Bool? { state.withLock { $0.statistics.calls == 0 ? nil : !$0.breaker.isOpen } }
@@ -187,8 +196,10 @@ package final class GuardedProvider: ObservedProvider {
         _ call: String, _ start: ContinuousClock.Instant, _ error: ProviderError?, inTrial: Bool
     ) {
         let now = ContinuousClock.now
+        CallTally.current?.count(call, of: name.description)
         state.withLock { state in
             state.statistics.record(call, took: now - start, failed: error != nil)
+            state.untaken[call, default: 0] += 1
             if error?.code == .providerUnavailable {
                 state.breaker.failed(at: begin.duration(to: now), inTrial: inTrial)
             } else {

@@ -1,6 +1,7 @@
 package import ControlStore
 package import KeyModel
 internal import Logging
+internal import PluginKit
 internal import Storage
 
 /// How a run is to be driven.
@@ -89,17 +90,20 @@ extension RotationEngine {
     /// - Throws: ``ControlStoreError`` with `storeLeaseHeld`, or what stopped the run; its record says why.
     /// - Important: Cancelling, or raising the interrupt, stops after the batch in hand.
     package func drive(_ id: Int64, _ options: DriveOptions) async throws -> RunRecord {
-        try await Patience.during(context, until: options.interrupt) { try await drivePatiently(id, options) }
+        try await Patience.during(context, until: options.interrupt) {
+            try await requireCurrent()
+            let tally = RunTally(after: try await context.control.read { try $0.providerCalls(ofRun: id) })
+            return try await CallTally.$current.withValue(tally.present) { try await drive(id, options, tally) }
+        }
     }
 
-    private func drivePatiently(_ id: Int64, _ options: DriveOptions) async throws -> RunRecord {
-        try await requireCurrent()
+    private func drive(_ id: Int64, _ options: DriveOptions, _ tally: RunTally) async throws -> RunRecord {
         let lease = try await LeaseKeeper(taking: context)
         let runner = Runner(
             context: context, keys: keys, instance: instance, planner: planner, lease: lease,
             interrupt: options.interrupt,
             throttle: options.throttle, maxExtraDisk: options.maxExtraDisk,
-            waitsForPeople: options.waitsForPeople, report: options.report
+            waitsForPeople: options.waitsForPeople, tally: tally, report: options.report
         )
         do {
             let run = try await runner.drive(id)
@@ -125,7 +129,8 @@ extension RotationEngine {
                 run: try session.run(id), steps: try session.steps(of: id), progress: try progress(of: id, in: session),
                 columns: try session.columns(), quarantined: try session.quarantined(run: id),
                 quarantineCount: try session.quarantineCount(run: id),
-                acknowledgements: try session.acknowledgements(of: id), hooks: try session.hookAttempts(of: id)
+                acknowledgements: try session.acknowledgements(of: id), hooks: try session.hookAttempts(of: id),
+                providerCalls: try session.providerCalls(ofRun: id)
             )
         }
     }
@@ -274,4 +279,6 @@ package struct RunHistory: Sendable {
     package let acknowledgements: [Acknowledgement]
     /// The attempts to perform hooks, oldest first.
     package let hooks: [HookAttempt]
+    /// What it asked of providers other than the built-in one: by provider and call.
+    package let providerCalls: [String: [String: Int64]]
 }

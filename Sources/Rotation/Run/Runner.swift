@@ -18,6 +18,7 @@ struct Runner: Sendable {
     let throttle: Throttle
     let maxExtraDisk: Int64?
     let waitsForPeople: Bool
+    let tally: RunTally
     let report: @Sendable (RunSnapshot) -> Void
 
     /// How often a waiting or paused run looks whether it may go on.
@@ -163,15 +164,18 @@ struct Runner: Sendable {
         run.updatedAt = now
         run.finishedAt = machine.state.isOpen ? nil : now
         let held = try await lease.current()
+        let calls = tally.news
         let (epoch, discarded) = try await context.control.write { [run] session in
             try session.checkLease(held)
             try session.update(run)
+            if let calls { try session.record(providerCalls: calls, ofRun: run.id) }
             let text = [what, run.message].compactMap { $0 }.joined(separator: ": ")
             try session.addStep(text, in: run.phase, of: run.id, at: now)
             let discarded = run.state == .cancelled ? try discardNewKey(of: run, in: session) : nil
             if !run.state.isOpen { try session.setRequest(.none, of: run.id) }
             return (try session.raiseEpoch(), discarded)
         }
+        if let calls { tally.wrote(calls) }
         try await context.memory.remember(epoch: epoch, destroyed: discarded)
         context.reached(.phaseRecorded)
         report(snapshot(of: run, machine, progress: []))

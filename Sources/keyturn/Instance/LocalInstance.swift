@@ -71,9 +71,9 @@ struct LocalInstance: InstanceSource {
         return Instance(directory: directory, configuration: configuration, context: context)
     }
 
-    func providerCalls(of provider: Name) async -> [String: Int] {
-        guard let summary = try? await hosted.current().show(provider) else { return [:] }
-        return summary.calls.mapValues { Int($0.calls) }
+    func takeProviderCalls() async -> [Name: ProviderCalls] {
+        // Where no instance is open, nobody was asked.
+        (try? hosted.current())?.takeCalls() ?? [:]
     }
 
     func instance(_ instance: Instance, takingUp configuration: Configuration) async throws -> Instance {

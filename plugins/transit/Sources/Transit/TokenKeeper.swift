@@ -32,6 +32,14 @@ final class TokenKeeper: Sendable {
         return try outcome.get()
     }
 
+    /// When the lease of the token ends that is held; nil where none is, or where it does not.
+    var end: Timestamp? {
+        // A server may say what it likes.
+        state.withLock { $0.token == nil ? nil : $0.end }.flatMap { seconds in
+            abs(seconds) < 1e11 ? Timestamp(milliseconds: Int64(seconds * 1000)) : nil
+        }
+    }
+
     /// Forgets a token that was not accepted; another login, or the file as it is now, may bring a better one.
     func lost(_ number: Int) {
         state.withLock { if $0.number == number { $0.token = nil } }

@@ -84,7 +84,8 @@ package struct TransitProvider: KeyProvider {
             let why = Self.refusal(key)
             return ProviderKey(
                 id: name(key.latestVersion), isUsable: why == nil,
-                summary: why ?? "\(key.type), versions \(key.oldestThatOpens) to \(key.latestVersion) open")
+                summary: why ?? "\(key.type), versions \(key.oldestThatOpens) to \(key.latestVersion) open",
+                credentialsEndAt: keeper.end)
         } catch {
             throw error.forHost
         }

@@ -20,6 +20,9 @@ package struct KMSClient: Sendable {
         caller = SignedCaller(endpoint: endpoint, region: key.region, service: .kms, context: context)
     }
 
+    /// When the credentials of the last call end, in seconds since 1970; nil where they do not.
+    package var credentialsEnd: Double? { credentials.expiration }
+
     /// Describes the key, in whatever state it is.
     package func describe(_ deadline: Deadline) async throws(AWSError) -> KeyMetadata {
         struct Answer: Decodable {

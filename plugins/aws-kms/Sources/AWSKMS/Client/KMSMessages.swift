@@ -70,6 +70,7 @@ package struct KeyMetadata: Decodable, Sendable {
     let deletionDate: Double?
     let validTo: Double?
     let algorithms: [String]?
+    let regions: KeyRegions?
     /// The id of the material that wraps now; nil where the service does not say.
     package let currentMaterial: String?
 
@@ -85,6 +86,24 @@ package struct KeyMetadata: Decodable, Sendable {
         case deletionDate = "DeletionDate"
         case validTo = "ValidTo"
         case algorithms = "EncryptionAlgorithms"
+        case regions = "MultiRegionConfiguration"
         case currentMaterial = "CurrentKeyMaterialId"
+    }
+}
+
+/// Where a key of several regions is.
+struct KeyRegions: Decodable, Sendable {
+    let kind: String?
+    let primary: Place?
+
+    struct Place: Decodable, Sendable {
+        let region: String?
+
+        private enum CodingKeys: String, CodingKey { case region = "Region" }
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case kind = "MultiRegionKeyType"
+        case primary = "PrimaryKey"
     }
 }

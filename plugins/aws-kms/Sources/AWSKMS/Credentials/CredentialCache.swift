@@ -43,6 +43,9 @@ package final class CredentialCache: Sendable {
         return try await renewed(after: number, keeping: need == .wish ? held : nil, deadline)
     }
 
+    /// When those end that are held, in seconds since 1970; nil where none are, or where they do not.
+    package var expiration: Double? { state.withLock { $0.held?.expiration } }
+
     /// Forgets credentials that were not accepted, if nobody else has renewed them since, and gets others.
     package func renew(after number: Int, _ deadline: Deadline) async throws(AWSError) {
         _ = try await renewed(after: number, keeping: nil, deadline)

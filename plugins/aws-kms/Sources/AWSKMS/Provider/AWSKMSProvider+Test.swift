@@ -184,9 +184,21 @@ private struct KeyProbe {
         }
         times.sort()
         let text = "median \(Self.milliseconds(times[2])) ms, longest \(Self.milliseconds(times[4])) ms"
-        guard times[2] > Self.slow else { return (.pass, text) }
         let region = provider.settings.key.region
+        if let home, home != region {
+            return (
+                .pass,
+                "\(text): each call goes from \(quoted(home)) to \(region); a key in the same region answers sooner"
+            )
+        }
+        guard times[2] > Self.slow else { return (.pass, text) }
         return (.pass, "\(text): slow; a key in this machine's own region answers sooner (this one is in \(region))")
+    }
+
+    /// The region that this machine is set up for; nil where nothing says it.
+    private var home: String? {
+        let surroundings = provider.context.surroundings
+        return surroundings.variable("AWS_REGION") ?? surroundings.variable("AWS_DEFAULT_REGION")
     }
 
     func clock() -> Line {

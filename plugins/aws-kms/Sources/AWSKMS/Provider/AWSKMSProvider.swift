@@ -67,12 +67,12 @@ package final class AWSKMSProvider: KeyProvider {
         }
     }
 
-    /// Unwraps with Decrypt, by the configured key alone.
+    /// Unwraps with Decrypt, by the configured key alone; it may be a replica of the one that wrapped.
     package func unwrap(
         _ wrapped: WrappedKey, binding: WrapBinding, _ call: ProviderCall
     ) async throws(ProviderError) -> SecretBytes {
         let arn = wrapped.providerKeyID.split(separator: "#", maxSplits: 1).first.map(String.init) ?? ""
-        guard arn == settings.key.description else {
+        guard holds(arn) else {
             throw ProviderError(
                 .providerKeyUnknown,
                 "cannot unwrap key \(binding.key): it is under \(quoted(arn)), not \(settings.key)",
@@ -106,7 +106,7 @@ package final class AWSKMSProvider: KeyProvider {
                 id: name(material: metadata.currentMaterial), isUsable: findings.refusals.isEmpty,
                 summary: remarks.isEmpty
                     ? "a symmetric key in \(settings.key.region)" : remarks.joined(separator: "; "),
-                endsAt: findings.endsAt)
+                endsAt: findings.endsAt, credentialsEndAt: kms.credentialsEnd.flatMap(KeyFindings.time))
         } catch {
             throw error.forHost
         }
@@ -132,6 +132,13 @@ package final class AWSKMSProvider: KeyProvider {
         } catch {
             return error.code == .providerDenied ? error : refused
         }
+    }
+
+    /// Whether what was wrapped by a key of this name is unwrapped by ours: replicas share their material.
+    private func holds(_ arn: String) -> Bool {
+        if arn == settings.key.description { return true }
+        guard let other = try? KeyARN(arn) else { return false }
+        return settings.key.isReplica(of: other)
     }
 
     private func name(material: String?) -> String {

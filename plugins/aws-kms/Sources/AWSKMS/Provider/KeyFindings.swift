@@ -39,6 +39,9 @@ struct KeyFindings {
             warnings.append("it lies in a key store of its own: slower, fewer calls, and not always there")
         default: break
         }
+        if let regions = metadata.regions, regions.kind == "REPLICA" {
+            warnings.append("it is a replica of the key in \(quoted(regions.primary?.region ?? "an unknown region"))")
+        }
     }
 
     private mutating func judgeState(_ metadata: KeyMetadata) {
@@ -48,12 +51,15 @@ struct KeyFindings {
             refusals.append("it will be deleted\(day), and everything under it lost with it; its owner can cancel that")
         case "Disabled": refusals.append("its owner disabled it")
         case "PendingImport": refusals.append("it has no material yet")
+        // The key's primary moves to another region, and works meanwhile.
+        case "Updating": break
         case "Enabled", nil: if metadata.isEnabled == false { refusals.append("its owner disabled it") }
         case .some(let other): refusals.append("its state is \(quoted(other))")
         }
     }
 
-    private static func time(_ seconds: Double) -> Timestamp? {
+    /// A time of AWS's; nil for what is none.
+    static func time(_ seconds: Double) -> Timestamp? {
         abs(seconds) < 1e11 ? Timestamp(milliseconds: Int64(seconds * 1000)) : nil
     }
 
