@@ -6,9 +6,9 @@ internal import Storage
 
 /// One walk over a column in key order: reads windows, decides in memory, writes short batches.
 ///
-/// Nothing is computed inside a write transaction, and the next windows are read and decided while others are written. The
-/// cursor is the end of the windows that are finished without a gap; a walk that is cut off goes on from there, and what
-/// was written beyond it is recognised when it is read again.
+/// Nothing is computed inside a write transaction. The next windows are decided while others are written or, where nothing
+/// may be read meanwhile, while more are read. The cursor is the end of the windows that are finished without a gap; a
+/// walk that is cut off goes on from there, and what was written beyond it is recognised when it is read again.
 struct ColumnPass: Sendable {
     /// Why a walk ended.
     enum End: Sendable {
@@ -42,20 +42,24 @@ struct ColumnPass: Sendable {
         var growth = try await GrowthWatch(context.engine, table, limit: maxExtraDisk)
         let tuning = throttle.adapt(context.engine.tuning).adapted(reclaimingEvery: growth.reclaimEvery)
         let writer = WindowWriter(pass: self, phase: progress.phase, watched: watched, tuning: tuning)
-        var decided = await decide(try await readWindows(following: nil, after: progress.cursor, tuning))
+        // Where a reader's snapshot would keep the room of replaced rows from being used again, nothing is read while
+        // something is written. Deciding needs no snapshot: at full speed it fills the time in which is read.
+        let decidesWhileReading = tuning.readsApart && !throttle.isHolding
+        var decided = try await readAndDecide(following: nil, after: progress.cursor, tuning)
         var end: End?
         while end == nil, !decided.isEmpty {
             let present = decided
-            // Where a reader's snapshot would keep the room of replaced rows from being used again, nothing is read while
-            // something is written; deciding needs no snapshot.
-            let held = tuning.readsApart ? try await readWindows(following: present.last, tuning) : nil
+            let held =
+                tuning.readsApart && !decidesWhileReading
+                ? try await readWindows(following: present.last, tuning) : nil
             try await grant.renew()
-            async let following = decide(held, orAfter: present.last, tuning)
+            async let following = decidesWhileReading ? [] : decide(held, orAfter: present.last, tuning)
             for written in try await write(present, writer) {
                 let last = try await fold(written, &ledger, &walked, &growth)
                 end = end ?? last
             }
             decided = try await following
+            if decidesWhileReading, end == nil { decided = try await readAndDecide(following: present.last, tuning) }
         }
         progress = walked
         return end ?? .finished
@@ -63,7 +67,8 @@ struct ColumnPass: Sendable {
 
     /// Reads as many windows as all writers take at a time, from behind a window; none after the last one.
     private func readWindows(
-        following last: DecidedWindow?, after cursor: RowKey? = nil, _ tuning: BatchTuning
+        following last: DecidedWindow?, after cursor: RowKey? = nil, _ tuning: BatchTuning,
+        taking take: (NumberedWindow) -> Void = { _ in }
     ) async throws -> [NumberedWindow] {
         var windows: [NumberedWindow] = []
         var cursor = last?.rows.last?.key ?? cursor
@@ -73,12 +78,25 @@ struct ColumnPass: Sendable {
                 target: cipher.target, scope: cipher.scope, after: cursor, rowLimit: tuning.windowRows,
                 byteLimit: tuning.windowBytes)
             let window = try await persistent { try await context.engine.read { try $0.readWindow(request) } }
-            windows.append(
-                NumberedWindow(number: (last?.number ?? 0) + Int64(windows.count) + 1, window: window))
+            let read = NumberedWindow(number: (last?.number ?? 0) + Int64(windows.count) + 1, window: window)
+            windows.append(read)
+            take(read)
             cursor = window.rows.last?.key ?? cursor
             isDone = window.isLast
         }
         return windows
+    }
+
+    /// Reads as many windows as all writers take at a time, and decides for each while the next one is read.
+    private func readAndDecide(
+        following last: DecidedWindow?, after cursor: RowKey? = nil, _ tuning: BatchTuning
+    ) async throws -> [DecidedWindow] {
+        try await withThrowingTaskGroup(of: DecidedWindow.self) { group in
+            _ = try await readWindows(following: last, after: cursor, tuning) { window in
+                group.addTask { await decide(window) }
+            }
+            return try await group.reduce(into: []) { $0.append($1) }.sorted { $0.number < $1.number }
+        }
     }
 
     /// Decides for windows, which are read now where they were not yet.
@@ -89,20 +107,20 @@ struct ColumnPass: Sendable {
         return await decide(try await readWindows(following: last, tuning))
     }
 
-    /// Decides for the rows of windows.
+    /// Decides for the rows of windows, one after the other.
     private func decide(_ windows: [NumberedWindow]) async -> [DecidedWindow] {
         var decided: [DecidedWindow] = []
-        for read in windows {
-            let rows = read.window.rows
-            // A run that is held down leaves the other processors to the application.
-            let outcomes =
-                throttle.isHolding
-                ? await throttle.decide(rows, cipher.outcomes(of:))
-                : await parallelMap(rows) { cipher.outcomes(of: $0) }
-            decided.append(
-                DecidedWindow(number: read.number, rows: rows, outcomes: outcomes, isLast: read.window.isLast))
-        }
+        for window in windows { decided.append(await decide(window)) }
         return decided
+    }
+
+    private func decide(_ read: NumberedWindow) async -> DecidedWindow {
+        let rows = read.window.rows
+        // A run that is held down leaves the other processors to the application.
+        let outcomes =
+            throttle.isHolding
+            ? await throttle.decide(rows, cipher.outcomes(of:)) : await parallelMap(rows) { cipher.outcomes(of: $0) }
+        return DecidedWindow(number: read.number, rows: rows, outcomes: outcomes, isLast: read.window.isLast)
     }
 
     /// Writes windows, as many groups at a time as there are writers.
