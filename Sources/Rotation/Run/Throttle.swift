@@ -26,15 +26,18 @@ package final class Throttle: Sendable {
     /// The batches that are written one after the other in a second; the shorter each, the less an application waits.
     private static let batchesPerSecond = 100.0
 
+    /// A slower run is hardly felt, however it is cut; longer batches cost it less.
+    private static let leastFelt = 5_000.0
+
     /// The rate up to which one writer is enough.
     private static let oneWriter = 20_000.0
 
     /// Batches for the rate: short ones, evenly spread, of windows that are read and decided as they are needed rather than
     /// many at once.
     func adapt(_ tuning: BatchTuning) -> BatchTuning {
-        guard let rowsPerSecond else { return tuning }
+        guard let rowsPerSecond, rowsPerSecond >= Self.leastFelt else { return tuning }
         var adapted = tuning
-        let batch = max(Double(BatchTuning.leastBatch), rowsPerSecond / Self.batchesPerSecond)
+        let batch = rowsPerSecond / Self.batchesPerSecond
         adapted.windowRows = Int(min(Double(tuning.windowRows), batch * Double(tuning.batchesPerWindow)))
         if rowsPerSecond <= Self.oneWriter { (adapted.writers, adapted.interleavedWindows) = (1, 1) }
         return adapted
