@@ -26,7 +26,8 @@ struct PluginTestCommand: InstanceCommand {
         commandName: "test", abstract: "Try a provider from outside, as Keyturn will use it.",
         discussion: """
             SUBJECT is a plugin's file, the endpoint of a KMS v2 plugin (unix:///…), or local. Nothing of an instance is needed \
-            or touched; the provider makes and unwraps throw-away keys. One that can make new keys on request is asked for some,             which stay where its keys are held; --keep-key leaves that out. Exit code 1 where a check fails.
+            or touched; the provider makes and unwraps throw-away keys. One that can make new keys on request is asked for some, \
+            which stay where its keys are held; --keep-key leaves that out. Exit code 1 where a check fails.
             """
     )
 
