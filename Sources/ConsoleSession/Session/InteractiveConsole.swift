@@ -124,8 +124,9 @@ package final class InteractiveConsole {
         while true {
             if let message = bridge.next() { return .message(message) }
             if !pendingSignals.isEmpty { return .signal(pendingSignals.removeFirst()) }
-            if !pendingKeys.isEmpty { return .key(pendingKeys.removeFirst()) }
+            // What was held came before what was only read.
             if takesTypedAhead, !typedAhead.isEmpty { return .key(typedAhead.removeFirst()) }
+            if !pendingKeys.isEmpty { return .key(pendingKeys.removeFirst()) }
             let left = deadline.map { $0 - ContinuousClock.now }
             if let left, left <= .zero { return .timeout }
             let pause: Duration? = decoder.awaitsSilence ? min(left ?? .milliseconds(30), .milliseconds(30)) : left
