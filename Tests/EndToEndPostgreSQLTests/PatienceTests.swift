@@ -59,7 +59,10 @@ struct PatienceTests {
     }
 
     /// Its connections stand and nobody answers: the run takes it for lost, and it is as if it had gone away.
-    @Test func aServerThatHangsEndsARunThatCanBeResumed() async throws {
+    ///
+    /// That takes more than three minutes, so it belongs to `make endurance`.
+    @Test(.enabled(if: ProcessInfo.processInfo.environment["KEYTURN_ENDURANCE"] != nil, "only in make endurance"))
+    func aServerThatHangsEndsARunThatCanBeResumed() async throws {
         let cluster = try PostgreSQLCluster()
         defer { cluster.dispose() }
         try await withServerInstance(in: cluster) { server in
