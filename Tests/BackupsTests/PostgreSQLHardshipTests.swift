@@ -127,28 +127,25 @@ extension BackupRuns {
                 let folder = store.sandbox.path("backups")
                 do {
                     let disk = try SmallDisk(at: folder, bytes: 1 << 20)
+                    defer { disk.unmount() }
                     #expect(try await store.code("backup", "create") == "storeFull")
                     #expect(store.files().isEmpty)
-                    withExtendedLifetime(disk) {}
                 }
                 do {
                     let disk = try SmallDisk(at: folder, bytes: 1 << 20, isReadOnly: true)
+                    defer { disk.unmount() }
                     #expect(try await store.code("backup", "create") == "storeUnavailable")
-                    withExtendedLifetime(disk) {}
                 }
                 let disk = try SmallDisk(at: folder, bytes: 64 << 20)
+                defer { disk.unmount() }
                 let running = try store.sandbox.start("backup", "create", "-o", "json")
                 while store.files().isEmpty, running.isRunning { try await Task.sleep(for: .milliseconds(20)) }
                 // Someone else takes the room that was there.
-                let filler = try #require(fopen("\(folder)/filler", "w"))
-                let block = [UInt8](repeating: 1, count: 1 << 16)
-                while fwrite(block, 1, block.count, filler) == block.count, fflush(filler) == 0 {}
-                fclose(filler)
+                try disk.fill()
                 let output = try await running.wait()
                 #expect(output.json.error.code.string == "storeFull", "\(output)")
                 #expect(store.files() == ["filler"])
                 #expect(try await store.list().isEmpty)
-                withExtendedLifetime(disk) {}
             }
         }
 

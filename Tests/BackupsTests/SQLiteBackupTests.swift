@@ -414,28 +414,25 @@ extension BackupRuns {
             let folder = archive.sandbox.path("backups")
             do {
                 let disk = try SmallDisk(at: folder, bytes: 1 << 20)
+                defer { disk.unmount() }
                 #expect(try await archive.code("backup", "create") == "storeFull")
                 #expect(archive.files().isEmpty)
-                withExtendedLifetime(disk) {}
             }
             do {
                 let disk = try SmallDisk(at: folder, bytes: 1 << 20, isReadOnly: true)
+                defer { disk.unmount() }
                 #expect(try await archive.code("backup", "create") == "storeUnavailable")
-                withExtendedLifetime(disk) {}
             }
             let disk = try SmallDisk(at: folder, bytes: 8 << 20)
+            defer { disk.unmount() }
             let running = try archive.sandbox.start("backup", "create", "-o", "json")
             while archive.files().isEmpty, running.isRunning { try await Task.sleep(for: .milliseconds(20)) }
             // Someone else takes the room that was there.
-            let filler = try #require(fopen("\(folder)/filler", "w"))
-            let block = [UInt8](repeating: 1, count: 1 << 16)
-            while fwrite(block, 1, block.count, filler) == block.count, fflush(filler) == 0 {}
-            fclose(filler)
+            try disk.fill()
             let output = try await running.wait()
             #expect(output.json.error.code.string == "storeFull", "\(output)")
             #expect(archive.files() == ["filler"])
             #expect(try await archive.list().isEmpty)
-            withExtendedLifetime(disk) {}
         }
 
         @Test(.enabled(if: SmallDisk.canBeMounted, "mounting a tmpfs is not allowed here"))
@@ -443,13 +440,13 @@ extension BackupRuns {
             let archive = try await Archive.adopted(rows: 300, padding: 4000)
             try archive.configure(keyring: ", backup = \"required\"")
             let disk = try SmallDisk(at: archive.sandbox.path("backups"), bytes: 1 << 20)
+            defer { disk.unmount() }
             let plan = try await archive.sandbox.keyturn("plan", "main", "-o", "json")
             let refusals = plan.json.result.refusals.array.compactMap(\.string)
             #expect(refusals.contains { $0.hasPrefix("the backup before the run does not fit: ") }, "\(plan)")
             let refused = try await archive.sandbox.keyturn("rotate", "main", "--yes", "-o", "json")
             #expect(refused.exitCode != 0 && refused.json.error.message.string?.contains("does not fit") == true)
             #expect(try archive.integer("SELECT count(*) FROM keyturn_runs") == 1, "no run was begun")
-            withExtendedLifetime(disk) {}
             // An emergency is not held back.
             _ = try await archive.sandbox.keyturn("rotate", "main", "--emergency", "--yes").expecting()
         }

@@ -12,13 +12,14 @@ package struct SmallDisk {
         return true
     }()
 
-    /// Mounts one.
+    /// Mounts one, at a folder of its own where none is named.
     ///
     /// - Throws: The system's refusal.
-    package init(bytes: Int, owner: String? = nil) throws {
-        path = FileManager.default.temporaryDirectory.appending(path: "keyturn-space-\(UUID().uuidString)").path
+    package init(at place: String? = nil, bytes: Int, owner: String? = nil, isReadOnly: Bool = false) throws {
+        let own = FileManager.default.temporaryDirectory.appending(path: "keyturn-space-\(UUID().uuidString)").path
+        path = place ?? own
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-        guard mount("tmpfs", path, "tmpfs", 0, "size=\(bytes)") == 0 else {
+        guard mount("tmpfs", path, "tmpfs", isReadOnly ? UInt(MS_RDONLY) : 0, "size=\(bytes),mode=0700") == 0 else {
             try FileManager.default.removeItem(atPath: path)
             throw CocoaError(.fileWriteNoPermission)
         }

@@ -114,26 +114,3 @@ struct Archive {
         return try await sandbox.keyturn("verify", "--instance", folder, "-o", "json")
     }
 }
-
-/// A file system in memory that is soon full; mounted at a folder of a sandbox.
-final class SmallDisk {
-    private let path: String
-
-    /// Whether this process may mount anything.
-    static let canBeMounted: Bool = {
-        let path = FileManager.default.temporaryDirectory.appending(path: "keyturn-disk-\(UUID().uuidString)").path
-        guard (try? SmallDisk(at: path, bytes: 1 << 16)) != nil else { return false }
-        return true
-    }()
-
-    init(at path: String, bytes: Int, isReadOnly: Bool = false) throws {
-        self.path = path
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-        let flags = isReadOnly ? UInt(MS_RDONLY) : 0
-        guard mount("tmpfs", path, "tmpfs", flags, "size=\(bytes),mode=0700") == 0 else {
-            throw CocoaError(.fileWriteNoPermission)
-        }
-    }
-
-    deinit { umount2(path, Int32(MNT_DETACH)) }
-}
