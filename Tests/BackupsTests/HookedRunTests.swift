@@ -39,6 +39,24 @@ extension BackupRuns {
             #expect(try archive.integer("SELECT count(*) FROM secret WHERE value LIKE 'secret %'") == 5)
         }
 
+        @Test func whatAHookMakesBelongsToItsRun() async throws {
+            let archive = try await Archive(rows: 5, keyring: Self.required, more: Self.declared, padding: 0)
+            let sandbox = archive.sandbox
+            _ = try await sandbox.keyturn("init", "--config", "keyturn.lua").expecting()
+            try FileManager.default.createDirectory(
+                atPath: sandbox.path("D/scripts"), withIntermediateDirectories: true)
+            try sandbox.write(
+                """
+                hook "before" (function(run) return backups.create { verify = "checksums" } end)
+                hook "after" (function(run) backups.create() end)
+                """, to: "D/scripts/short.lua")
+            _ = try await sandbox.keyturn("call", "configuration.load", "--yes").expecting()
+            _ = try await sandbox.keyturn("adopt", "secret.value", "--yes").expecting()
+            let backups = try await archive.list()
+            #expect(backups.map(\.stage.string) == ["after", "before"])
+            #expect(backups.map(\.run.integer) == [1, 1])
+        }
+
         /// The whole of it, as the guide tells it.
         private static func turnAndDestroy(in sandbox: Sandbox, rows: Int) async throws {
             _ = try await sandbox.keyturn("init", "--config", "keyturn.lua").expecting()

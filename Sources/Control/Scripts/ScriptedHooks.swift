@@ -25,7 +25,7 @@ struct ScriptedHooks: RunHooks {
             .hook, name: "\(hook.stage.rawValue) hook of run \(occasion.run.id)",
             client: HookClient(occasion: occasion),
             scope: scope)
-        let host = HookHost(api: service.api, run: occasion.run.id, granted: granted)
+        let host = HookHost(api: service.api, run: occasion.run.id, stage: hook.stage, granted: granted)
         try await withTaskCancellationHandler {
             let result = try await script.call(
                 hook, argument: occasion.frame(hook), functions: service.api.entries.map(\.name), host: host)
@@ -40,6 +40,7 @@ struct ScriptedHooks: RunHooks {
 private struct HookHost: ScriptHost {
     let api: API
     let run: Int64
+    let stage: HookDeclaration.Stage
     let granted: any ScriptHost
 
     /// What would stop the run in the middle of it.
@@ -52,7 +53,22 @@ private struct HookHost: ScriptHost {
                 .callerNotAllowed, "a hook of run \(run) cannot call \(name): the run is open",
                 hint: "Raise an error to stop the run; start others once it has ended.")
         }
-        return try await granted.call(name, arguments)
+        return try await granted.call(name, joined(arguments, of: try api.entry(name)))
+    }
+
+    /// What a hook before or after a run makes belongs to that run, where it may belong to one and names none.
+    private func joined(_ arguments: [FrameValue], of entry: Entry) -> [FrameValue] {
+        guard stage == .before || stage == .after,
+            let parameter = entry.parameters.first(where: { $0.kind == .run && !$0.isRequired })
+        else { return arguments }
+        var named: [String: FrameValue] = [:]
+        if arguments.count == 1, case .map(let given) = arguments[0] {
+            named = given
+        } else if !arguments.isEmpty, arguments != [.array([])] {
+            return arguments  // By place.
+        }
+        named[parameter.name] = named[parameter.name] ?? .integer(run)
+        return [.map(named)]
     }
 
     func output(_ text: String) async { await granted.output(text) }

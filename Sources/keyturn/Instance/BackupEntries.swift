@@ -18,8 +18,10 @@ extension API {
         [
             Entry(
                 "backups.create", "Make a backup, prove it, and list it",
-                details:
-                    "Nothing is listed unless every step succeeded. With run it is the backup before or after that run.",
+                details: """
+                    Nothing is listed unless every step succeeded. With run it is the backup before or after that run; in a \
+                    hook before or after a run, of that one unless another is named.
+                    """,
                 example: "backups.create{run = 7, verify = \"restore\"}",
                 parameters: [
                     .optional("run", .run, "the run that it belongs to"),
