@@ -153,6 +153,19 @@ extension EndToEnd {
             try await end(daemon)
         }
 
+        @Test func aHangUpWhileItStartsEndsNoDaemon() async throws {
+            let vault = try await Vault.made(rows: 1)
+            let daemon = try vault.sandbox.start("serve", "--log-format", "json")
+            try await wait("it works on the instance") {
+                (try? String(contentsOfFile: vault.sandbox.path("D/lock"), encoding: .utf8)) == "\(daemon.pid)"
+            }
+            daemon.signal(SIGHUP)
+            try await wait("it is taken up") {
+                daemon.errorSoFar.contains("configuration taken up") || !daemon.isRunning
+            }
+            try await end(daemon)
+        }
+
         @Test(.enabled(if: geteuid() == 0, "only root can become another user"))
         func anotherUserIsRefusedByTheSocketAndThenByItsRole() async throws {
             let vault = try await Vault.made(rows: 1)

@@ -28,10 +28,10 @@ struct Daemon {
     /// How long a stop may take.
     let patience: Duration
 
-    /// Runs until it is interrupted and everything has stopped.
+    /// Runs until it is interrupted and everything has stopped; takes up the configuration when it is told to.
     ///
     /// Where that takes longer than the patience, the process ends with 4; nothing is lost by it.
-    func run(until interrupt: Interrupt) async throws {
+    func run(until interrupt: Interrupt, reloadingAt hangUp: ReloadSignal) async throws {
         var services: [any Service] = [
             EngineService(service: service, logger: logger), ScheduleService(scheduler: scheduler),
             SocketService(server: server), keyWatch,
@@ -45,8 +45,8 @@ struct Daemon {
             configuration: .init(
                 services: services.map { .init(service: $0) }, gracefulShutdownSignals: [], cancellationSignals: [],
                 logger: quiet))
-        let reload = ReloadSignal { await self.reload() }
-        defer { reload.stop() }
+        hangUp.whenItComes { await reload() }
+        defer { hangUp.stop() }
         interrupt.onSet { Task { await stop(group) } }
         manager.becameReady("ready")
         try await group.run()
@@ -185,24 +185,28 @@ struct SilentClient: ControlClient {
     func answer(_ question: Question) async -> String? { nil }
 }
 
-/// Does something at every SIGHUP, one after the other.
-private struct ReloadSignal {
+/// Collects SIGHUP, which ends a process that has not said otherwise; so the daemon makes it before anything else.
+struct ReloadSignal {
     private let source: any DispatchSourceSignal
+    private let stream: AsyncStream<Void>
     private let wishes: AsyncStream<Void>.Continuation
 
-    init(_ body: @escaping @Sendable () async -> Void) {
-        // Of many signals at once, one more is enough.
-        let (stream, wishes) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
-        self.wishes = wishes
+    /// Begins to collect; of many signals at once, one more is enough.
+    init() {
+        (stream, wishes) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         signal(SIGHUP, SIG_IGN)
         source = DispatchSource.makeSignalSource(signal: SIGHUP)
-        source.setEventHandler { wishes.yield() }
+        source.setEventHandler { [wishes] in wishes.yield() }
         // A signal that comes before the source is registered would be lost.
         let registered = DispatchSemaphore(value: 0)
         source.setRegistrationHandler { registered.signal() }
         source.resume()
         registered.wait()
-        Task { for await _ in stream { await body() } }
+    }
+
+    /// Does something at every signal, those collected so far included, one after the other.
+    func whenItComes(_ body: @escaping @Sendable () async -> Void) {
+        Task { [stream] in for await _ in stream { await body() } }
     }
 
     func stop() {

@@ -62,6 +62,7 @@ struct ServeCommand: InstanceCommand {
     }
 
     func perform(_ console: Console, _ interrupt: Interrupt) async throws -> Outcome {
+        let hangUp = ReloadSignal()
         let directory = try global.directory()
         _ = try directory.read()
         let environment = ProcessInfo.processInfo.environment
@@ -88,7 +89,7 @@ struct ServeCommand: InstanceCommand {
                 cluster: cluster, patience: .seconds(stopWithin))
             if let figures { logger.notice("figures", metadata: ["address": "127.0.0.1:\(figures.port)"]) }
             logger.notice("listening", metadata: ["socket": "\(path.path)", "version": "\(Version.text)"])
-            try await daemon.run(until: interrupt)
+            try await daemon.run(until: interrupt, reloadingAt: hangUp)
         } catch {
             await service.stop()
             throw error
