@@ -402,6 +402,24 @@ extension BackupRuns {
             _ = try await daemon.wait()
         }
 
+        @Test(.enabled(if: geteuid() == 0, "only root can give folders away"))
+        func whatOthersPutThereIsNotCleared() async throws {
+            let archive = try await Archive.adopted()
+            try await archive.backUp()
+            let aside = archive.sandbox.path("aside")
+            mkdir(aside, 0o700)
+            try archive.sandbox.write("mine", to: "aside/file")
+            let link = archive.sandbox.path("backups/.keyturn-scratch-0000000a")
+            symlink(aside, link)
+            let foreign = archive.sandbox.path("backups/.keyturn-scratch-0000000b")
+            mkdir(foreign, 0o777)
+            chown(foreign, 65534, 65534)
+            try await archive.backUp()
+            #expect(Set(archive.files()).isSuperset(of: [".keyturn-scratch-0000000a", ".keyturn-scratch-0000000b"]))
+            #expect(try FileManager.default.contentsOfDirectory(atPath: aside) == ["file"])
+            #expect(try FileManager.default.contentsOfDirectory(atPath: foreign).isEmpty)
+        }
+
         /// What of ours has a name in the memory that processes share.
         private static func sharedMemory() -> Set<String> {
             let names = (try? FileManager.default.contentsOfDirectory(atPath: "/dev/shm")) ?? []

@@ -70,10 +70,16 @@ final class ScratchFolder: Sendable {
     func path(_ name: String) -> String { folder + "/" + name }
 
     /// Removes what a process that was killed has left behind: the folders whose lock nobody holds.
+    ///
+    /// Where others may write too, as in `/var/tmp`, what is theirs or a link is left alone.
     static func clear(in parent: String) {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: parent)) ?? []
         for name in names where name.hasPrefix(prefix) {
             let folder = parent + "/" + name
+            var facts = stat()
+            guard lstat(folder, &facts) == 0, facts.st_mode & S_IFMT == S_IFDIR, facts.st_uid == geteuid() else {
+                continue
+            }
             guard let lock = try? Descriptor(folder + lockName, O_RDWR | O_CREAT),
                 flock(lock.number, LOCK_EX | LOCK_NB) == 0
             else { continue }
