@@ -6,7 +6,8 @@ struct ConsoleTerminalTests {
     @Test(
         arguments: [
             "editing", "wide", "paste", "mebibyte", "resize", "interrupts", "abandoned", "history", "invalid", "colour",
-            "dumb", "pipes", "scripts", "hangup", "lost", "dead", "completion", "questions", "pager", "commands",
+            "dumb", "pipes", "scripts", "hangup", "lost", "dead", "completion", "questions", "ahead", "pager",
+            "commands",
             "suspension", "farewell",
         ])
     func consoleDoesWhatAPersonExpects(name: String) throws {

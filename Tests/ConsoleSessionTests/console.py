@@ -426,6 +426,19 @@ def questions(home):
     expect(console, b"hunter2" not in console.raw, "a secret is not shown")
 
 
+def ahead(home):
+    console = started(home, rows=500)
+    wanted = [f"line {number}" for number in range(200)]
+    for line in wanted:
+        # Some keys come while an input is worked on, some with those that follow it.
+        console.child.send(f"print {line}\r")
+        time.sleep(0.002)
+    console.until(lambda: console.lines.count(wanted[-1]) == 1, "the last one is printed")
+    console.at_prompt()
+    shown = [line for line in console.lines if line.startswith("line ")]
+    expect(console, shown == wanted, "what is typed ahead is worked on in its order")
+
+
 def pager(home):
     console = started(home, PAGER="sh -c 'head -n 3'")
     console.type("rows 5\r")
@@ -496,7 +509,7 @@ CASES = {
     case.__name__: case
     for case in (
         editing, wide, paste, mebibyte, resize, interrupts, abandoned, history, invalid, colour, dumb, pipes, scripts, hangup,
-        lost, dead, completion, questions, pager, commands, suspension, farewell)
+        lost, dead, completion, questions, ahead, pager, commands, suspension, farewell)
 }
 
 if __name__ == "__main__":
