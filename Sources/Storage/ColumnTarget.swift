@@ -25,6 +25,11 @@ package struct ColumnTarget: Hashable, Sendable {
         }
     }
 
+    /// Which rows are read to be rewritten.
+    ///
+    /// A flag column that adoption sets marks the rows that are sealed already: those not yet marked are the ones to adopt.
+    package func scope(isAdopting: Bool) -> RowScope { isAdopting && !assignments.isEmpty ? .all : .matching }
+
     /// Makes a target.
     package init(
         path: ColumnPath, key: [String], predicate: String? = nil, assignments: [Assignment] = [],

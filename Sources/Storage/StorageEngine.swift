@@ -118,6 +118,11 @@ package protocol StorageSession {
     /// Describes a table; nil where there is none.
     func describe(_ table: TableName) throws -> TableDescription?
 
+    /// About how many rows of a column a pass over it reads: those with a value, in the scope.
+    ///
+    /// Small tables are counted; of larger ones it is an estimate that costs no reading of the table.
+    func estimatedRows(of target: ColumnTarget, scope: RowScope) throws -> Int64
+
     /// Checks that SQL from the configuration is one expression over a table's columns, without side effects.
     ///
     /// - Throws: ``StorageError`` with `callerSQLMalformed`.

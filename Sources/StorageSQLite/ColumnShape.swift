@@ -30,6 +30,11 @@ struct ColumnShape: Sendable {
         return "(\(terms)) \(comparison) (\(parameters))"
     }
 
+    /// What a row of the scope meets, as SQL.
+    func conditions(_ scope: RowScope) -> [String] {
+        scope == .matching ? [target.predicate].compactMap(\.self).map(parenthesised) : []
+    }
+
     /// The terms of ORDER BY.
     var orderTerms: String { order.map { key[$0] }.joined(separator: ", ") }
 

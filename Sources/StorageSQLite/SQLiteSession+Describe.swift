@@ -2,6 +2,11 @@ internal import KeyModel
 internal import Storage
 
 extension SQLiteSession {
+    func estimatedRows(of target: ColumnTarget, scope: RowScope) throws -> Int64 {
+        guard let record = try tableRecord(target.path.table) else { return 0 }
+        return try TableReader(session: self, table: record).estimatedRows(of: try shape(of: target), scope: scope)
+    }
+
     func describe(_ table: TableName) throws -> TableDescription? {
         guard let record = try tableRecord(table) else { return nil }
         let reader = TableReader(session: self, table: record)
@@ -132,8 +137,7 @@ extension TableReader {
     /// About how many rows there are and how many bytes they take with their indexes.
     func size() throws -> (rows: Int64, bytes: Int64) {
         let schema = quotedIdentifier(table.schema)
-        let pages = try number("PRAGMA \(schema).page_count")
-        let databaseBytes = pages * (try number("PRAGMA \(schema).page_size"))
+        let databaseBytes = try databaseBytes()
         if databaseBytes <= Self.countedBytes {
             let rows = try number("SELECT count(*) FROM \(schema).\(quotedIdentifier(table.name))")
             if let bytes = try measuredBytes() { return (rows, bytes) }
@@ -142,6 +146,33 @@ extension TableReader {
         let rows = try estimatedRows(of: table.name)
         return (rows, try share(of: databaseBytes, rows: rows))
     }
+
+    private func databaseBytes() throws -> Int64 {
+        let schema = quotedIdentifier(table.schema)
+        return try number("PRAGMA \(schema).page_count") * number("PRAGMA \(schema).page_size")
+    }
+
+    /// About how many rows with a value are in the scope: of a large database by the first and the last rows of the table.
+    func estimatedRows(of shape: ColumnShape, scope: RowScope) throws -> Int64 {
+        let conditions = (["\(shape.column) IS NOT NULL"] + shape.conditions(scope)).joined(separator: " AND ")
+        guard try databaseBytes() > Self.countedBytes else {
+            return try number("SELECT count(*) FROM \(shape.table) WHERE \(conditions)")
+        }
+        let descending = shape.order.map { "\(shape.key[$0]) DESC" }.joined(separator: ", ")
+        let halves = [shape.orderTerms, descending].map { order in
+            """
+            SELECT * FROM (SELECT (\(conditions)) IS TRUE AS keyturn_picked FROM \(shape.table) \(shape.access) \
+            ORDER BY \(order) LIMIT \(Self.lookedAt))
+            """
+        }
+        let text = "SELECT count(*), coalesce(sum(keyturn_picked), 0) FROM (\(halves.joined(separator: " UNION ALL ")))"
+        guard let row = try session.rows(text).first else { return 0 }
+        let (seen, picked) = (try row.integer(0), try row.integer(1))
+        return seen == 0 ? 0 : Int64(Double(try estimatedRows(of: table.name)) * (Double(picked) / Double(seen)))
+    }
+
+    /// Rows at either end by which a share of the table is estimated.
+    private static let lookedAt = 10_000
 
     /// The bytes by `dbstat`, which not every library has.
     private func measuredBytes() throws -> Int64? {

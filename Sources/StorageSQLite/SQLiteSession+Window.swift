@@ -49,9 +49,7 @@ extension SQLiteSession {
         if request.skipsNull { conditions.append("\(shape.column) IS NOT NULL") }
         if request.after != nil { conditions.append(shape.orderCondition(">", from: 1)) }
         if request.through != nil { conditions.append(shape.orderCondition("<=", from: 1 + shape.key.count)) }
-        if request.scope == .matching, let predicate = request.target.predicate {
-            conditions.append(parenthesised(predicate))
-        }
+        conditions += shape.conditions(request.scope)
         let filter = conditions.isEmpty ? "" : " WHERE " + conditions.joined(separator: " AND ")
         return """
             SELECT \(selectList(shape, scope: request.scope)) FROM \(shape.table) \(shape.access)\(filter) \

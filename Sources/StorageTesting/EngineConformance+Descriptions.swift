@@ -23,6 +23,8 @@ extension EngineConformance {
             ConformanceCase("foreign keys are seen from both sides", foreignKeys),
             ConformanceCase("indexes, expressions and generated columns name what they use", indexes),
             ConformanceCase("triggers on updates are listed, ours are not", triggers),
+            ConformanceCase("the rows that a pass reads are counted", rowsToRead),
+            ConformanceCase("the rows that a pass reads are estimated in a large table", rowsToReadOfMany),
         ]
     }
 
@@ -50,6 +52,42 @@ extension EngineConformance {
         try expectEqual(description.estimatedRows, 100, "rows")
         try expect(description.estimatedBytes > 0, "bytes")
         try expect(description.column("B") != nil && description.column("z") == nil, "columns found by name")
+    }
+
+    @Sendable private static func rowsToRead(_ fixture: Fixture) async throws {
+        try await fixture.makeTable(rows: 50)
+        try await fixture.run("UPDATE t SET c = NULL WHERE id <= 10", "UPDATE t SET flag = NULL WHERE id > 45")
+        for (predicate, scope, expected) in [
+            (nil, .matching, 40), ("flag = 1", .matching, 35), ("flag = 1", .all, 40), ("id > 100", .matching, 0),
+        ] as [(String?, RowScope, Int64)] {
+            let target = ColumnTarget(path: .plain, key: ["id"], predicate: predicate)
+            let rows = try await fixture.engine.read { try $0.estimatedRows(of: target, scope: scope) }
+            try expectEqual(rows, expected, "\(predicate ?? "all") \(scope)")
+        }
+        try await expectError(.storeObjectMissing, "a column that is gone") {
+            let gone = ColumnTarget(path: ColumnPath(table: TableName(name: "t"), column: "gone"), key: ["id"])
+            _ = try await fixture.engine.read { try $0.estimatedRows(of: gone, scope: .all) }
+        }
+    }
+
+    @Sendable private static func rowsToReadOfMany(_ fixture: Fixture) async throws {
+        try await fixture.makeTable()
+        // A fifth is flagged, and half has a value: 80,000 rows of a thousand bytes.
+        let text = String(repeating: "x", count: 1000)
+        try await fixture.run(
+            """
+            INSERT INTO t (id, c, flag) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 160000)
+            SELECT i, CASE WHEN i % 2 = 0 THEN '\(text)' END, CASE WHEN i % 5 = 0 THEN 1 END FROM n
+            """, "ANALYZE")
+        for (predicate, scope, expected) in [
+            (nil, .matching, 80_000), ("flag = 1", .matching, 16_000), ("flag = 1", .all, 80_000),
+        ] as [(String?, RowScope, Int64)] {
+            let target = ColumnTarget(path: .plain, key: ["id"], predicate: predicate)
+            let rows = try await fixture.engine.read { try $0.estimatedRows(of: target, scope: scope) }
+            try expect(
+                rows > expected * 3 / 4 && rows < expected * 5 / 4,
+                "\(rows) instead of about \(expected): \(predicate ?? "all") \(scope)")
+        }
     }
 
     @Sendable private static func foreignKeys(_ fixture: Fixture) async throws {

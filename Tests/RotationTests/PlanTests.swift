@@ -179,6 +179,17 @@ struct PlanTests {
         #expect(column.quarantined.map(\.row) == ["2"] && column.quarantined.map(\.reason) == ["dataPlaintext"])
     }
 
+    @Test func aRunExpectsTheRowsThatItsWherePicks() async throws {
+        let bench = try await Bench.adopted(rows: 40)
+        try await bench.configure { $0.columns[0].predicate = "id > 30" }
+        let plan = try await bench.engine().plan(PlanRequest(kind: .rotate, keyring: .main))
+        #expect(plan.columns.first?.rowsToRead == 10 && plan.columns.first?.tableRows == 40)
+        let run = try await bench.run(.rotate)
+        let passes = try await bench.engine().runHistory(run.id).progress
+        #expect(passes.filter { $0.phase == .reencrypt }.map(\.expectedRows) == [10])
+        #expect(passes.filter { $0.phase == .verify }.map(\.expectedRows) == [40])
+    }
+
     private func hash(_ bench: Bench) async throws -> String {
         try await bench.engine().plan(PlanRequest(kind: .rotate, keyring: .main)).hash
     }

@@ -42,7 +42,8 @@ extension Plan {
             .table(
                 nil, ["column"],
                 numbers: [
-                    "table rows", "table size", "looked at", "to rewrite", "unchanged", "quarantine", "bytes before",
+                    "table rows", "table size", "to read", "looked at", "to rewrite", "unchanged", "quarantine",
+                    "bytes before",
                     "after",
                 ],
                 rows: columns.map(Self.row)),
@@ -63,6 +64,7 @@ extension Plan {
     private static func row(_ plan: ColumnPlan) -> [String] {
         [
             plan.column, Readable.count(plan.tableRows), Readable.bytes(plan.tableBytes),
+            Readable.count(plan.rowsToRead ?? plan.tableRows),
             Readable.count(plan.sampledRows) + (plan.sampledAll ? " (all)" : ""), Readable.count(plan.toRewrite),
             Readable.count(plan.unchanged), Readable.count(plan.wouldQuarantine), Readable.bytes(plan.bytesBefore),
             Readable.bytes(plan.bytesAfter),

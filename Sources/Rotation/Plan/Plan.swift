@@ -64,6 +64,9 @@ package struct ColumnPlan: Hashable, Codable, Sendable {
     package let tableRows: Int64
     /// About how many bytes the table and its indexes take.
     package let tableBytes: Int64
+    /// About how many rows the run reads: those with a value that the column's `where` picks; nil in plans that were made
+    /// before it was reckoned.
+    package let rowsToRead: Int64?
     /// Rows looked at for this plan.
     package let sampledRows: Int64
     /// Whether those were all rows.

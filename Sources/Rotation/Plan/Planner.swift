@@ -217,16 +217,22 @@ struct Planner: Sendable {
             isLast = window.isLast
         }
         let took = clock.now - start
+        let rowsToRead =
+            isLast
+            ? tally.rows
+            : try await context.engine.read { [target = cipher.target, scope = cipher.scope] session in
+                try session.estimatedRows(of: target, scope: scope)
+            }
         return tally.plan(
-            for: inspection, isFenced: keyring.descriptor.keyID == .exact, sampledAll: isLast,
+            for: inspection, rowsToRead: max(rowsToRead, tally.rows), isFenced: keyring.descriptor.keyID == .exact,
+            sampledAll: isLast,
             seconds: Double(took.components.seconds) + Double(took.components.attoseconds) / 1e18
         )
     }
 
     /// What the sample found, by the engine's measures and for the whole table.
     private func cost(of plan: ColumnPlan) -> RewriteCost {
-        let scale = plan.sampledAll || plan.sampledRows == 0 ? 1 : Double(plan.tableRows) / Double(plan.sampledRows)
-        func whole(_ sampled: Int64) -> Int64 { Int64(Double(sampled) * scale) }
+        func whole(_ sampled: Int64) -> Int64 { Int64(Double(sampled) * plan.scale) }
         return context.engine.rewriteCost(
             rows: whole(plan.toRewrite), bytesBefore: whole(plan.bytesBefore), bytesAfter: whole(plan.bytesAfter),
             tableBytes: plan.tableBytes)
@@ -234,8 +240,7 @@ struct Planner: Sendable {
 
     /// Deciding is timed by the sample; writing costs about as much again, and verifying about half of it.
     private func seconds(for plan: ColumnPlan) -> Double {
-        let scale = plan.sampledAll || plan.sampledRows == 0 ? 1 : Double(plan.tableRows) / Double(plan.sampledRows)
-        return plan.sampleSeconds * scale * 2.5
+        plan.sampleSeconds * plan.scale * 2.5
     }
 
     private func policyRefusals(_ subject: Subject, _ request: PlanRequest) -> [String] {
@@ -317,6 +322,13 @@ struct Planner: Sendable {
     }
 }
 
+extension ColumnPlan {
+    /// How many times the sample all that the run reads is.
+    fileprivate var scale: Double {
+        sampledAll || sampledRows == 0 ? 1 : Double(rowsToRead ?? tableRows) / Double(sampledRows)
+    }
+}
+
 /// Adds up what a sample found.
 private struct SampleTally {
     var rows: Int64 = 0
@@ -341,10 +353,13 @@ private struct SampleTally {
         }
     }
 
-    func plan(for inspection: ColumnInspection, isFenced: Bool, sampledAll: Bool, seconds: Double) -> ColumnPlan {
+    func plan(
+        for inspection: ColumnInspection, rowsToRead: Int64, isFenced: Bool, sampledAll: Bool, seconds: Double
+    ) -> ColumnPlan {
         ColumnPlan(
             column: inspection.column.declaration.path.description, tableRows: inspection.table?.estimatedRows ?? rows,
-            tableBytes: inspection.table?.estimatedBytes ?? 0, sampledRows: rows, sampledAll: sampledAll,
+            tableBytes: inspection.table?.estimatedBytes ?? 0, rowsToRead: rowsToRead, sampledRows: rows,
+            sampledAll: sampledAll,
             sampleSeconds: seconds, toRewrite: rewrite, bytesBefore: before, bytesAfter: after, unchanged: unchanged,
             wouldQuarantine: quarantined, quarantined: first, triggers: inspection.table?.triggers.map(\.name) ?? [],
             isFenced: isFenced

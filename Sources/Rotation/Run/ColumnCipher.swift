@@ -89,8 +89,7 @@ package struct ColumnCipher: Sendable {
         active = try keyring.requireActive()
         plaintext = isAdopting ? .seal : column.declaration.plaintext
         target = column.target(readsBack: readsBack)
-        // A flag column that adoption sets marks the rows that are sealed already: those not yet marked are the ones to adopt.
-        scope = isAdopting && !target.assignments.isEmpty ? .all : .matching
+        scope = target.scope(isAdopting: isAdopting)
         place = Place(column, namespace: namespace)
         self.source = try source.map { keyring, conversion in
             Source(core: keyring.core, place: Place(try conversion.original(column), namespace: namespace))

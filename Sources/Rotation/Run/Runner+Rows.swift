@@ -87,8 +87,28 @@ extension Runner {
     private func begin(_ column: ColumnRecord, _ phase: RunPhase, of run: RunRecord) async throws -> ColumnProgress {
         let known = try await context.control.read { try $0.progress(of: run.id) }
         if let present = known.first(where: { $0.columnID == column.id && $0.phase == phase }) { return present }
-        let rows = try await context.engine.read { try $0.describe(column.declaration.path.table)?.estimatedRows } ?? 0
+        let isAdopting = run.kind == .adopt
+        let rows = try await context.engine.read { session in
+            try phase == .verify
+                ? session.describe(column.declaration.path.table)?.estimatedRows ?? 0
+                : Self.rowsToRewrite(column, isAdopting: isAdopting, session)
+        }
         return ColumnProgress(columnID: column.id, phase: phase, expectedRows: rows)
+    }
+
+    /// About how many rows a pass reads; what no longer fits the database is told by the inspection that follows.
+    private static func rowsToRewrite(
+        _ column: ColumnRecord, isAdopting: Bool, _ session: any StorageSession
+    ) throws -> Int64 {
+        let target = column.target(readsBack: false)
+        let path = target.path
+        guard let table = try session.describe(path.table) else { return 0 }
+        do {
+            if let predicate = target.predicate { try session.checkPredicate(predicate, on: path.table) }
+            return try session.estimatedRows(of: target, scope: target.scope(isAdopting: isAdopting))
+        } catch let error as StorageError where !error.isTransient {
+            return table.estimatedRows
+        }
     }
 
     /// Begins a sweep from the start: what was quarantined is looked at anew, what was written stays counted.

@@ -1,3 +1,4 @@
+internal import Foundation
 internal import KeyModel
 internal import Storage
 
@@ -25,6 +26,19 @@ extension PostgreSQLSession {
             ORDER BY n.nspname, c.relname
             """, [.text(controlSchema)]
         ).map { TableName(schema: try $0.optional(0, SQLRow.text), name: try $0.text(1)) }
+    }
+
+    func estimatedRows(of target: ColumnTarget, scope: RowScope) throws -> Int64 {
+        let shape = try shape(of: target)
+        guard let record = try tableRecord(target.path.table) else { return 0 }
+        let conditions = ["\(shape.column) IS NOT NULL"] + shape.conditions(scope)
+        let source = "FROM \(shape.table) WHERE \(conditions.joined(separator: " AND "))"
+        let isCounted = try TableReader(session: self, table: record, columns: []).isCounted()
+        if isCounted { return try rows("SELECT count(*) \(source)").first?.integer(0) ?? 0 }
+        // The planner reads its statistics alone, of the predicate as of the share without a value.
+        let explained = try rows("EXPLAIN (FORMAT JSON) SELECT 1 \(source)").first?.text(0) ?? "[]"
+        let plans = try? JSONDecoder().decode([ExplainedQuery].self, from: Data(explained.utf8))
+        return plans?.first.map { Int64(min(max($0.plan.rows, 0), 1e15)) } ?? 0
     }
 
     func describe(_ table: TableName) throws -> TableDescription? {
@@ -55,6 +69,19 @@ extension ColumnRecord {
             name: name, declaredType: declaredType, kind: kind, isNullable: !isNotNull, maximumLength: maximumLength,
             isGenerated: isGenerated, holdsDocuments: holdsDocuments)
     }
+}
+
+/// What EXPLAIN answers, as far as it is of use here.
+private struct ExplainedQuery: Decodable {
+    struct Node: Decodable {
+        let rows: Double
+
+        private enum CodingKeys: String, CodingKey { case rows = "Plan Rows" }
+    }
+
+    let plan: Node
+
+    private enum CodingKeys: String, CodingKey { case plan = "Plan" }
 }
 
 /// Reads what the catalogue says of one table.
@@ -119,7 +146,22 @@ private struct TableReader {
 
     /// About how many rows there are and how many bytes they take with their indexes, partitions included.
     func size() throws -> (rows: Int64, bytes: Int64, outOfLine: Bool) {
-        let found = try session.rows(
+        guard let row = try sizes() else { return (0, 0, false) }
+        let counted = try isCounted(row) ? session.rows("SELECT count(*) FROM \(table.sql)").first?.integer(0) : nil
+        return (try counted ?? row.integer(2), try row.integer(0), try row.integer(4) != 0)
+    }
+
+    /// Whether its rows are counted where their number matters.
+    func isCounted() throws -> Bool { try sizes().map { try isCounted($0) } ?? true }
+
+    private func isCounted(_ sizes: SQLRow) throws -> Bool {
+        let isSmall = try sizes.integer(1) <= Self.countedBytes || sizes.integer(3) != 0
+        return isSmall && !table.hidesRows
+    }
+
+    /// Bytes with indexes, bytes without, rows by the statistics, whether these are missing, whether values lie out of line.
+    private func sizes() throws -> SQLRow? {
+        try session.rows(
             """
             SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::int8,
                 coalesce(sum(pg_table_size(c.oid)), 0)::int8, coalesce(sum(greatest(c.reltuples, 0)), 0)::int8,
@@ -127,14 +169,8 @@ private struct TableReader {
                 coalesce(sum(pg_relation_size(nullif(c.reltoastrelid, 0))), 0) > coalesce(sum(pg_relation_size(c.oid)), 0) / 4
             FROM pg_class AS c WHERE c.relkind = 'r' AND c.oid = ANY (
                 SELECT relid FROM pg_partition_tree($1::oid::regclass) UNION ALL SELECT $1::oid)
-            """, [.integer(table.id)])
-        guard let row = found.first else { return (0, 0, false) }
-        let isSmall = try row.integer(1) <= Self.countedBytes || row.integer(3) != 0
-        guard isSmall, !table.hidesRows else {
-            return (try row.integer(2), try row.integer(0), try row.integer(4) != 0)
-        }
-        let rows = try session.rows("SELECT count(*) FROM \(table.sql)").first?.integer(0)
-        return (rows ?? 0, try row.integer(0), try row.integer(4) != 0)
+            """, [.integer(table.id)]
+        ).first
     }
 
     /// The names of columns that a query on the catalogue gives by their numbers.

@@ -157,16 +157,16 @@ private struct WindowText {
     private var boundCount: Int { [request.after, request.through].compactMap(\.self).count * shape.key.count }
 
     private var contentConditions: [String] {
-        var conditions: [String] = []
-        if request.skipsNull { conditions.append("\(shape.column) IS NOT NULL") }
-        if request.scope == .matching, let predicate = request.target.predicate {
-            conditions.append(parenthesised(predicate))
-        }
-        return conditions
+        (request.skipsNull ? ["\(shape.column) IS NOT NULL"] : []) + shape.conditions(request.scope)
     }
 }
 
 extension ColumnShape {
+    /// What a row of the scope meets, as SQL.
+    func conditions(_ scope: RowScope) -> [String] {
+        scope == .matching ? [target.predicate].compactMap(\.self).map(parenthesised) : []
+    }
+
     /// Whether the predicate picks a row, as SQL.
     func matches(_ scope: RowScope) -> String {
         switch (scope, target.predicate) {
