@@ -99,7 +99,7 @@ extension BackupRuns {
             let early = try await sandbox.keyturn("keyring", "destroy", "main", "--reason", "superseded", "-o", "json")
             #expect(early.exitCode == 3 && early.json.result.state.string == "refused", "\(early)")
             let obstacles = early.json.result.report.obstacles.array.compactMap(\.string)
-            #expect(obstacles.contains { $0.hasPrefix("backup 2, 3 needs key") }, "\(obstacles)")
+            #expect(obstacles.contains { $0.hasPrefix("backups 2, 3 need key") }, "\(obstacles)")
             let id = try #require(early.json.result.id.integer)
             #expect(try await sandbox.keyturn("keyring", "erase", "\(id)", "--yes").exitCode != 0)
             _ = try await sandbox.keyturn("backup", "create", "--verify", "restore").expecting()

@@ -126,7 +126,8 @@ package struct DestructionRules: Sendable {
         }
         if values > 0 { obstacles.append("\(values) live values lie under key \(key)") }
         if !needing.isEmpty {
-            obstacles.append("backup \(needing.map(String.init).joined(separator: ", ")) needs key \(key)")
+            let ids = needing.map(String.init).joined(separator: ", ")
+            obstacles.append(needing.count == 1 ? "backup \(ids) needs key \(key)" : "backups \(ids) need key \(key)")
         }
         return DestructionReport.Version(
             key: key.description, state: found?.state.rawValue ?? "unknown",
