@@ -3,6 +3,7 @@ import ControlStore
 import Foundation
 import Frames
 import Testing
+import ToolTesting
 
 struct FullDiskTests {
     @Test(.enabled(if: SmallDisk.canBeMounted, "mounting a tmpfs is not allowed here"))
@@ -27,7 +28,7 @@ struct FullDiskTests {
         #expect(pending.map(\.call) == ["runs.pause"] && pending[0].uid == getuid())
         #expect(try await eventually { await service.driver.run == nil })
 
-        try disk.makeRoom()
+        try disk.empty()
         _ = await controlError { try await session.call("runs.pause", 99) }
         #expect(try bench.journal().pending == nil)
         let late = try await bench.audit().filter { $0.kind == .late }
@@ -37,41 +38,5 @@ struct FullDiskTests {
         #expect(try await session.call("runs.resume", 2).isGood)
         #expect(try await session.call("keyrings.verify").value["isClean"] == true)
         await service.stop()
-    }
-}
-
-/// A file system in memory that is soon full.
-private struct SmallDisk {
-    let path: String
-
-    /// Whether this process may mount anything.
-    static let canBeMounted: Bool = {
-        guard let disk = try? SmallDisk(bytes: 1 << 16) else { return false }
-        disk.unmount()
-        return true
-    }()
-
-    init(bytes: Int) throws {
-        path = FileManager.default.temporaryDirectory.appending(path: "keyturn-disk-\(UUID().uuidString)").path
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-        guard mount("tmpfs", path, "tmpfs", 0, "size=\(bytes)") == 0 else {
-            try FileManager.default.removeItem(atPath: path)
-            throw CocoaError(.fileWriteNoPermission)
-        }
-    }
-
-    /// Takes up all room that is left.
-    func fill() throws {
-        let file = open(path + "/ballast", O_WRONLY | O_CREAT, 0o600)
-        defer { close(file) }
-        let block = [UInt8](repeating: 1, count: 4096)
-        while write(file, block, block.count) == block.count {}
-    }
-
-    func makeRoom() throws { try FileManager.default.removeItem(atPath: path + "/ballast") }
-
-    func unmount() {
-        umount2(path, Int32(MNT_DETACH))
-        try? FileManager.default.removeItem(atPath: path)
     }
 }
