@@ -97,6 +97,17 @@ package final class FigureListener: Sendable {
             sent += count
         }
         shutdown(connection, Int32(SHUT_WR))
+        Self.drain(connection, until: end)
+    }
+
+    /// Reads what still comes: closing before that would reset the connection, and the answer with it (RFC 9112 §9.6).
+    private static func drain(_ connection: Int32, until end: ContinuousClock.Instant) {
+        var piece = [UInt8](repeating: 0, count: 4096)
+        for _ in 0..<256 {
+            guard wait(for: connection, Int16(POLLIN), end - .now), recv(connection, &piece, piece.count, 0) > 0 else {
+                return
+            }
+        }
     }
 
     private func response(to head: [UInt8]) -> String {

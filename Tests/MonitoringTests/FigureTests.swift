@@ -72,6 +72,7 @@ struct FigureTests {
         #expect(try await curl("-X", "POST", "-d", "a=1", url + "/metrics") == "405 Method Not Allowed\n405")
         let long = String(repeating: "a", count: 20_000)
         #expect(try await curl("-H", "X-Long: \(long)", url + "/metrics").hasSuffix("431"))
+        #expect(try await answerToLongBody(listener.port).hasPrefix("HTTP/1.1 405"))
         // One that says nothing keeps nobody else waiting for long.
         let silent = Process()
         silent.executableURL = URL(filePath: "/bin/bash")
@@ -90,9 +91,27 @@ struct FigureTests {
 
     /// What the program curl prints, with the status behind it.
     private func curl(_ arguments: String...) async throws -> String {
+        try await output(of: "curl", ["-s", "-w", "%{http_code}"] + arguments)
+    }
+
+    /// What somebody gets who reads the answer only once all is sent.
+    private func answerToLongBody(_ port: UInt16) async throws -> String {
+        let script = """
+            import socket, time
+            s = socket.create_connection(("127.0.0.1", \(port)))
+            s.sendall(b"POST /metrics HTTP/1.1\\r\\nContent-Length: 300000\\r\\n\\r\\n" + bytes(100000))
+            for _ in range(2):
+                time.sleep(0.2)
+                s.sendall(bytes(100000))
+            print(s.recv(4096).decode())
+            """
+        return try await output(of: "python3", ["-c", script])
+    }
+
+    private func output(of program: String, _ arguments: [String]) async throws -> String {
         let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/curl")
-        process.arguments = ["-s", "-w", "%{http_code}"] + arguments
+        process.executableURL = URL(filePath: "/usr/bin/env")
+        process.arguments = [program] + arguments
         let output = Pipe()
         process.standardOutput = output
         try process.run()
