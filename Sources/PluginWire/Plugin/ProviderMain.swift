@@ -52,7 +52,11 @@ public enum ProviderMain {
         ending.watch()
         let transport = HTTP2ServerTransport.Posix(
             address: .unixDomainSocket(path: socket), transportSecurity: .plaintext,
-            config: .defaults { $0.rpc.maxRequestPayloadSize = maximumRequest })
+            config: .defaults {
+                $0.rpc.maxRequestPayloadSize = maximumRequest
+                // Waiting for more to send with an answer costs time, and there is seldom more.
+                $0.connection.flushCoalescing = nil
+            })
         let server = GRPCServer(
             transport: transport, services: [ProviderService(plugin) { ending.begin() }])
         ending.stops { server.beginGracefulShutdown() }

@@ -59,7 +59,13 @@ final class ProviderConnection: Sendable {
         let descriptor = try socket.connect()
         let transport: HTTP2ClientTransport.WrappedChannel
         do {
-            transport = try await .wrapping(config: .defaults { $0.http2.authority = "localhost" }) { configure in
+            transport = try await .wrapping(
+                config: .defaults {
+                    $0.http2.authority = "localhost"
+                    // Waiting for more to send with a call costs time, and there is seldom more.
+                    $0.connection.flushCoalescing = nil
+                }
+            ) { configure in
                 try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
                     .withConnectedSocket(descriptor, channelInitializer: configure)
             }

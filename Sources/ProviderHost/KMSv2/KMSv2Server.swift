@@ -60,6 +60,7 @@ package struct KMSv2Server: Sendable {
             address: .unixDomainSocket(path: path), transportSecurity: .plaintext,
             config: .defaults { config in
                 config.rpc.maxRequestPayloadSize = Self.maximumRequest
+                config.connection.flushCoalescing = nil
             })
         let server = GRPCServer(
             transport: transport, services: [Service(backend: backend)])
