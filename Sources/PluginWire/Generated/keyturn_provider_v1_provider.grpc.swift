@@ -111,6 +111,19 @@ package enum Keyturn_Provider_V1_KeyProvider: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "Session" metadata.
+        package enum Session: Sendable {
+            /// Request type for "Session".
+            package typealias Input = Keyturn_Provider_V1_SessionRequest
+            /// Response type for "Session".
+            package typealias Output = Keyturn_Provider_V1_SessionResponse
+            /// Descriptor for "Session".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "keyturn.provider.v1.KeyProvider"),
+                method: "Session",
+                type: .bidirectionalStreaming
+            )
+        }
         /// Namespace for "Shutdown" metadata.
         package enum Shutdown: Sendable {
             /// Request type for "Shutdown".
@@ -133,6 +146,7 @@ package enum Keyturn_Provider_V1_KeyProvider: Sendable {
             DescribeKey.descriptor,
             RotateKey.descriptor,
             ListVersions.descriptor,
+            Session.descriptor,
             Shutdown.descriptor
         ]
     }
@@ -279,6 +293,27 @@ extension Keyturn_Provider_V1_KeyProvider {
             request: GRPCCore.StreamingServerRequest<Keyturn_Provider_V1_ListVersionsRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Keyturn_Provider_V1_ListVersionsResponse>
+
+        /// Handle the "Session" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Optional: capability "session". Wrap and Unwrap as messages of one call that stays open while its connection does, so that a
+        /// > call is set up once. Requests are answered beside each other and in any order; a slow one holds up no other. The host ends
+        /// > its side when it needs the session no more; what is in hand is answered, and the other side ended. A provider that is to end
+        /// > does the same by itself.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Keyturn_Provider_V1_SessionRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Keyturn_Provider_V1_SessionResponse` messages.
+        func session(
+            request: GRPCCore.StreamingServerRequest<Keyturn_Provider_V1_SessionRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Keyturn_Provider_V1_SessionResponse>
 
         /// Handle the "Shutdown" method.
         ///
@@ -427,6 +462,27 @@ extension Keyturn_Provider_V1_KeyProvider {
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Keyturn_Provider_V1_ListVersionsResponse>
 
+        /// Handle the "Session" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Optional: capability "session". Wrap and Unwrap as messages of one call that stays open while its connection does, so that a
+        /// > call is set up once. Requests are answered beside each other and in any order; a slow one holds up no other. The host ends
+        /// > its side when it needs the session no more; what is in hand is answered, and the other side ended. A provider that is to end
+        /// > does the same by itself.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Keyturn_Provider_V1_SessionRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Keyturn_Provider_V1_SessionResponse` messages.
+        func session(
+            request: GRPCCore.StreamingServerRequest<Keyturn_Provider_V1_SessionRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Keyturn_Provider_V1_SessionResponse>
+
         /// Handle the "Shutdown" method.
         ///
         /// > Source IDL Documentation:
@@ -572,6 +628,28 @@ extension Keyturn_Provider_V1_KeyProvider {
             context: GRPCCore.ServerContext
         ) async throws -> Keyturn_Provider_V1_ListVersionsResponse
 
+        /// Handle the "Session" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Optional: capability "session". Wrap and Unwrap as messages of one call that stays open while its connection does, so that a
+        /// > call is set up once. Requests are answered beside each other and in any order; a slow one holds up no other. The host ends
+        /// > its side when it needs the session no more; what is in hand is answered, and the other side ended. A provider that is to end
+        /// > does the same by itself.
+        ///
+        /// - Parameters:
+        ///   - request: A stream of `Keyturn_Provider_V1_SessionRequest` messages.
+        ///   - response: A response stream of `Keyturn_Provider_V1_SessionResponse` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        func session(
+            request: GRPCCore.RPCAsyncSequence<Keyturn_Provider_V1_SessionRequest, any Swift.Error>,
+            response: GRPCCore.RPCWriter<Keyturn_Provider_V1_SessionResponse>,
+            context: GRPCCore.ServerContext
+        ) async throws
+
         /// Handle the "Shutdown" method.
         ///
         /// > Source IDL Documentation:
@@ -668,6 +746,17 @@ extension Keyturn_Provider_V1_KeyProvider.StreamingServiceProtocol {
             serializer: GRPCProtobuf.ProtobufSerializer<Keyturn_Provider_V1_ListVersionsResponse>(),
             handler: { request, context in
                 try await self.listVersions(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Keyturn_Provider_V1_KeyProvider.Method.Session.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Keyturn_Provider_V1_SessionRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Keyturn_Provider_V1_SessionResponse>(),
+            handler: { request, context in
+                try await self.session(
                     request: request,
                     context: context
                 )
@@ -873,6 +962,23 @@ extension Keyturn_Provider_V1_KeyProvider.SimpleServiceProtocol {
         )
     }
 
+    package func session(
+        request: GRPCCore.StreamingServerRequest<Keyturn_Provider_V1_SessionRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Keyturn_Provider_V1_SessionResponse> {
+        return GRPCCore.StreamingServerResponse<Keyturn_Provider_V1_SessionResponse>(
+            metadata: [:],
+            producer: { writer in
+                try await self.session(
+                    request: request.messages,
+                    response: writer,
+                    context: context
+                )
+                return [:]
+            }
+        )
+    }
+
     package func shutdown(
         request: GRPCCore.ServerRequest<Keyturn_Provider_V1_ShutdownRequest>,
         context: GRPCCore.ServerContext
@@ -1049,6 +1155,32 @@ extension Keyturn_Provider_V1_KeyProvider {
             deserializer: some GRPCCore.MessageDeserializer<Keyturn_Provider_V1_ListVersionsResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Keyturn_Provider_V1_ListVersionsResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Session" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Optional: capability "session". Wrap and Unwrap as messages of one call that stays open while its connection does, so that a
+        /// > call is set up once. Requests are answered beside each other and in any order; a slow one holds up no other. The host ends
+        /// > its side when it needs the session no more; what is in hand is answered, and the other side ended. A provider that is to end
+        /// > does the same by itself.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request producing `Keyturn_Provider_V1_SessionRequest` messages.
+        ///   - serializer: A serializer for `Keyturn_Provider_V1_SessionRequest` messages.
+        ///   - deserializer: A deserializer for `Keyturn_Provider_V1_SessionResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func session<Result>(
+            request: GRPCCore.StreamingClientRequest<Keyturn_Provider_V1_SessionRequest>,
+            serializer: some GRPCCore.MessageSerializer<Keyturn_Provider_V1_SessionRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Keyturn_Provider_V1_SessionResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Keyturn_Provider_V1_SessionResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
         /// Call the "Shutdown" method.
@@ -1323,6 +1455,41 @@ extension Keyturn_Provider_V1_KeyProvider {
             )
         }
 
+        /// Call the "Session" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > Optional: capability "session". Wrap and Unwrap as messages of one call that stays open while its connection does, so that a
+        /// > call is set up once. Requests are answered beside each other and in any order; a slow one holds up no other. The host ends
+        /// > its side when it needs the session no more; what is in hand is answered, and the other side ended. A provider that is to end
+        /// > does the same by itself.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request producing `Keyturn_Provider_V1_SessionRequest` messages.
+        ///   - serializer: A serializer for `Keyturn_Provider_V1_SessionRequest` messages.
+        ///   - deserializer: A deserializer for `Keyturn_Provider_V1_SessionResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func session<Result>(
+            request: GRPCCore.StreamingClientRequest<Keyturn_Provider_V1_SessionRequest>,
+            serializer: some GRPCCore.MessageSerializer<Keyturn_Provider_V1_SessionRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Keyturn_Provider_V1_SessionResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Keyturn_Provider_V1_SessionResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.bidirectionalStreaming(
+                request: request,
+                descriptor: Keyturn_Provider_V1_KeyProvider.Method.Session.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
         /// Call the "Shutdown" method.
         ///
         /// > Source IDL Documentation:
@@ -1540,6 +1707,36 @@ extension Keyturn_Provider_V1_KeyProvider.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Keyturn_Provider_V1_ListVersionsRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Keyturn_Provider_V1_ListVersionsResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Session" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Optional: capability "session". Wrap and Unwrap as messages of one call that stays open while its connection does, so that a
+    /// > call is set up once. Requests are answered beside each other and in any order; a slow one holds up no other. The host ends
+    /// > its side when it needs the session no more; what is in hand is answered, and the other side ended. A provider that is to end
+    /// > does the same by itself.
+    ///
+    /// - Parameters:
+    ///   - request: A streaming request producing `Keyturn_Provider_V1_SessionRequest` messages.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func session<Result>(
+        request: GRPCCore.StreamingClientRequest<Keyturn_Provider_V1_SessionRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Keyturn_Provider_V1_SessionResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        try await self.session(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Keyturn_Provider_V1_SessionRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Keyturn_Provider_V1_SessionResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1783,6 +1980,41 @@ extension Keyturn_Provider_V1_KeyProvider.ClientProtocol {
             metadata: metadata
         )
         return try await self.listVersions(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Session" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > Optional: capability "session". Wrap and Unwrap as messages of one call that stays open while its connection does, so that a
+    /// > call is set up once. Requests are answered beside each other and in any order; a slow one holds up no other. The host ends
+    /// > its side when it needs the session no more; what is in hand is answered, and the other side ended. A provider that is to end
+    /// > does the same by itself.
+    ///
+    /// - Parameters:
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - producer: A closure producing request messages to send to the server. Returning
+    ///       from the closure closes the request stream.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func session<Result>(
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        requestProducer producer: @Sendable @escaping (GRPCCore.RPCWriter<Keyturn_Provider_V1_SessionRequest>) async throws -> Void,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Keyturn_Provider_V1_SessionResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.StreamingClientRequest<Keyturn_Provider_V1_SessionRequest>(
+            metadata: metadata,
+            producer: producer
+        )
+        return try await self.session(
             request: request,
             options: options,
             onResponse: handleResponse

@@ -327,6 +327,115 @@ package nonisolated struct Keyturn_Provider_V1_UnwrapResponse: Sendable {
   package init() {}
 }
 
+package nonisolated struct Keyturn_Provider_V1_SessionRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Tells the answer whose it is: 1 or more, ascending within a session.
+  package var id: UInt64 = 0
+
+  /// One that is not known is answered with the failure UNIMPLEMENTED. The host has at most 64 in hand; what it has given up
+  /// after their deadline counts among them until it is answered.
+  package var request: Keyturn_Provider_V1_SessionRequest.OneOf_Request? = nil
+
+  package var wrap: Keyturn_Provider_V1_WrapRequest {
+    get {
+      if case .wrap(let v)? = request {return v}
+      return Keyturn_Provider_V1_WrapRequest()
+    }
+    set {request = .wrap(newValue)}
+  }
+
+  package var unwrap: Keyturn_Provider_V1_UnwrapRequest {
+    get {
+      if case .unwrap(let v)? = request {return v}
+      return Keyturn_Provider_V1_UnwrapRequest()
+    }
+    set {request = .unwrap(newValue)}
+  }
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  /// One that is not known is answered with the failure UNIMPLEMENTED. The host has at most 64 in hand; what it has given up
+  /// after their deadline counts among them until it is answered.
+  package nonisolated enum OneOf_Request: Equatable, Sendable {
+    case wrap(Keyturn_Provider_V1_WrapRequest)
+    case unwrap(Keyturn_Provider_V1_UnwrapRequest)
+
+  }
+
+  package init() {}
+}
+
+package nonisolated struct Keyturn_Provider_V1_SessionResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The id of the request that is answered; each is answered once. Any other id ends the session.
+  package var id: UInt64 = 0
+
+  /// Of the kind of its request, or a failure.
+  package var answer: Keyturn_Provider_V1_SessionResponse.OneOf_Answer? = nil
+
+  package var wrap: Keyturn_Provider_V1_WrapResponse {
+    get {
+      if case .wrap(let v)? = answer {return v}
+      return Keyturn_Provider_V1_WrapResponse()
+    }
+    set {answer = .wrap(newValue)}
+  }
+
+  package var unwrap: Keyturn_Provider_V1_UnwrapResponse {
+    get {
+      if case .unwrap(let v)? = answer {return v}
+      return Keyturn_Provider_V1_UnwrapResponse()
+    }
+    set {answer = .unwrap(newValue)}
+  }
+
+  package var failure: Keyturn_Provider_V1_Failure {
+    get {
+      if case .failure(let v)? = answer {return v}
+      return Keyturn_Provider_V1_Failure()
+    }
+    set {answer = .failure(newValue)}
+  }
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  /// Of the kind of its request, or a failure.
+  package nonisolated enum OneOf_Answer: Equatable, Sendable {
+    case wrap(Keyturn_Provider_V1_WrapResponse)
+    case unwrap(Keyturn_Provider_V1_UnwrapResponse)
+    case failure(Keyturn_Provider_V1_Failure)
+
+  }
+
+  package init() {}
+}
+
+/// What would be the status of a single call.
+package nonisolated struct Keyturn_Provider_V1_Failure: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The number that gRPC has for it, 1 to 16; another one is taken for UNKNOWN.
+  package var code: UInt32 = 0
+
+  /// One line for people.
+  package var message: String = String()
+
+  /// A hint for people, at most 2048 bytes; empty for none.
+  package var hint: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 package nonisolated struct Keyturn_Provider_V1_DescribeKeyRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -967,6 +1076,207 @@ nonisolated extension Keyturn_Provider_V1_UnwrapResponse: SwiftProtobuf.Message,
 
   package static func ==(lhs: Keyturn_Provider_V1_UnwrapResponse, rhs: Keyturn_Provider_V1_UnwrapResponse) -> Bool {
     if lhs.material != rhs.material {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Keyturn_Provider_V1_SessionRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SessionRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}wrap\0\u{1}unwrap\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.id) }()
+      case 2: try {
+        var v: Keyturn_Provider_V1_WrapRequest?
+        var hadOneofValue = false
+        if let current = self.request {
+          hadOneofValue = true
+          if case .wrap(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.request = .wrap(v)
+        }
+      }()
+      case 3: try {
+        var v: Keyturn_Provider_V1_UnwrapRequest?
+        var hadOneofValue = false
+        if let current = self.request {
+          hadOneofValue = true
+          if case .unwrap(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.request = .unwrap(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.id != 0 {
+      try visitor.visitSingularUInt64Field(value: self.id, fieldNumber: 1)
+    }
+    switch self.request {
+    case .wrap?: try {
+      guard case .wrap(let v)? = self.request else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case .unwrap?: try {
+      guard case .unwrap(let v)? = self.request else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Keyturn_Provider_V1_SessionRequest, rhs: Keyturn_Provider_V1_SessionRequest) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.request != rhs.request {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Keyturn_Provider_V1_SessionResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SessionResponse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}wrap\0\u{1}unwrap\0\u{1}failure\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.id) }()
+      case 2: try {
+        var v: Keyturn_Provider_V1_WrapResponse?
+        var hadOneofValue = false
+        if let current = self.answer {
+          hadOneofValue = true
+          if case .wrap(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.answer = .wrap(v)
+        }
+      }()
+      case 3: try {
+        var v: Keyturn_Provider_V1_UnwrapResponse?
+        var hadOneofValue = false
+        if let current = self.answer {
+          hadOneofValue = true
+          if case .unwrap(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.answer = .unwrap(v)
+        }
+      }()
+      case 4: try {
+        var v: Keyturn_Provider_V1_Failure?
+        var hadOneofValue = false
+        if let current = self.answer {
+          hadOneofValue = true
+          if case .failure(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.answer = .failure(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.id != 0 {
+      try visitor.visitSingularUInt64Field(value: self.id, fieldNumber: 1)
+    }
+    switch self.answer {
+    case .wrap?: try {
+      guard case .wrap(let v)? = self.answer else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case .unwrap?: try {
+      guard case .unwrap(let v)? = self.answer else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    case .failure?: try {
+      guard case .failure(let v)? = self.answer else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Keyturn_Provider_V1_SessionResponse, rhs: Keyturn_Provider_V1_SessionResponse) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.answer != rhs.answer {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Keyturn_Provider_V1_Failure: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Failure"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}code\0\u{1}message\0\u{1}hint\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.code) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.message) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.hint) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.code != 0 {
+      try visitor.visitSingularUInt32Field(value: self.code, fieldNumber: 1)
+    }
+    if !self.message.isEmpty {
+      try visitor.visitSingularStringField(value: self.message, fieldNumber: 2)
+    }
+    if !self.hint.isEmpty {
+      try visitor.visitSingularStringField(value: self.hint, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Keyturn_Provider_V1_Failure, rhs: Keyturn_Provider_V1_Failure) -> Bool {
+    if lhs.code != rhs.code {return false}
+    if lhs.message != rhs.message {return false}
+    if lhs.hint != rhs.hint {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

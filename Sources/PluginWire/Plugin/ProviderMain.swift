@@ -69,7 +69,7 @@ public enum ProviderMain {
     }
 
     private static func greet(_ description: PluginDescription) throws {
-        let capabilities = Handshake.required.union(description.abilities.map(\.rawValue))
+        let capabilities = Handshake.required.union(description.abilities.map(\.rawValue) + [Handshake.session])
         let handshake = Handshake(
             protocols: Handshake.spoken.sorted(), capabilities: capabilities.sorted(), kind: description.kind,
             version: description.version)

@@ -17,6 +17,8 @@ package struct Handshake: Codable, Hashable, Sendable {
     package static let spoken: Set<Int> = [1]
     /// What a provider must be able to do.
     package static let required: Set<String> = ["wrap", "unwrap", "describe", "test"]
+    /// What says that a provider answers over sessions, too.
+    package static let session = "session"
     /// The most bytes that the line may have.
     package static let maximumCount = 4096
 

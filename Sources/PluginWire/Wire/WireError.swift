@@ -1,10 +1,11 @@
 package import GRPCCore
 package import PluginKit
+internal import SwiftProtobuf
 
 /// Both directions between what PluginKit calls a failure and what gRPC calls one.
 extension ProviderError {
     /// Where a hint travels.
-    private static let hintKey = "keyturn-hint-bin"
+    fileprivate static let hintKey = "keyturn-hint-bin"
 
     /// The status that says the same on the wire.
     package var status: RPCError {
@@ -28,6 +29,28 @@ extension ProviderError {
             return WireText.harmless(String(decoding: value, as: UTF8.self))
         }
         return nil
+    }
+}
+
+/// A failure over a session is what the status of a single call would be.
+extension Keyturn_Provider_V1_Failure {
+    /// The message of a status.
+    init(_ status: RPCError) {
+        self = .with {
+            $0.code = UInt32(status.code.rawValue)
+            $0.message = status.message
+            for hint in status.metadata[binaryValues: ProviderError.hintKey] {
+                $0.hint = String(decoding: hint, as: UTF8.self)
+            }
+        }
+    }
+
+    /// The status of the message.
+    package var status: RPCError {
+        var metadata = Metadata()
+        if !hint.isEmpty { metadata.addBinary(Array(hint.utf8), forKey: ProviderError.hintKey) }
+        let code = Status.Code(rawValue: Int(code)).flatMap { RPCError.Code($0) } ?? .unknown
+        return RPCError(code: code, message: message, metadata: metadata)
     }
 }
 
