@@ -11,6 +11,7 @@ package struct PluginProvider: KeyProvider {
     private let name: Name
     private let settings: [String: String]
     private let source: any ConnectionSource
+    private let usesSession: Bool
 
     private typealias Client = Keyturn_Provider_V1_KeyProvider.Client<HTTP2ClientTransport.WrappedChannel>
 
@@ -19,10 +20,18 @@ package struct PluginProvider: KeyProvider {
         self.init(name: name, settings: settings, source: supervisor)
     }
 
-    init(name: Name, settings: [String: String], source: any ConnectionSource) {
+    /// Reaches a provider.
+    ///
+    /// - Parameters:
+    ///   - name: Its name, for messages.
+    ///   - settings: Its settings.
+    ///   - source: Where connections to it come from.
+    ///   - usesSession: Whether keys are wrapped and unwrapped over a session where it offers one.
+    init(name: Name, settings: [String: String], source: any ConnectionSource, usesSession: Bool = true) {
         self.name = name
         self.settings = settings
         self.source = source
+        self.usesSession = usesSession
     }
 
     /// Asks for kind and version; what it can do was said in its handshake.
@@ -63,8 +72,10 @@ package struct PluginProvider: KeyProvider {
         request.call = message(call)
         request.binding = Keyturn_Provider_V1_Binding(binding)
         request.material = material.withExposedBytes { Data($0) }
-        let answer = try await ask("wrap key \(binding.key)", call) { [request] in
+        let answer = try await ask("wrap key \(binding.key)", call, over: .wrap(request)) { [request] in
             try await $0.wrap(request, options: $1)
+        } take: {
+            $0.wrap
         }
         return WrappedKey(answer.wrapped)
     }
@@ -79,12 +90,17 @@ package struct PluginProvider: KeyProvider {
             $0.wrapped = Keyturn_Provider_V1_WrappedKey(wrapped)
         }
         let what = "unwrap key \(binding.key)"
-        let answer = try await ask(what, call) { try await $0.unwrap(request, options: $1) }
-        guard KeyMaterial.sizes.contains(answer.material.count) else {
-            throw ProviderError(
-                .providerAnswerInvalid, "\(subject(what)): it gave back \(answer.material.count) bytes, not 1 to 256")
+        let answer = try await ask(what, call, over: .unwrap(request)) {
+            try await $0.unwrap(request, options: $1)
+        } take: {
+            $0.unwrap
         }
-        return SecretBytes(copying: answer.material)
+        let material = answer.material
+        guard KeyMaterial.sizes.contains(material.count) else {
+            throw ProviderError(
+                .providerAnswerInvalid, "\(subject(what)): it gave back \(material.count) bytes, not 1 to 256")
+        }
+        return SecretBytes(copying: material)
     }
 
     /// Asks which key would wrap now.
@@ -122,17 +138,38 @@ package struct PluginProvider: KeyProvider {
 
     private func subject(_ what: String) -> String { "provider \"\(name)\" cannot \(what)" }
 
-    /// Asks; whatever goes wrong becomes one of PluginKit's failures.
+    /// Asks by a call of its own.
     private func ask<Answer: Sendable>(
-        _ what: String, _ call: ProviderCall, _ body: (Client, CallOptions) async throws -> Answer
+        _ what: String, _ call: ProviderCall, _ single: (Client, CallOptions) async throws -> Answer
+    ) async throws(ProviderError) -> Answer {
+        try await connected(what, call) { connection, time in
+            try await single(Client(wrapping: connection.client), ProviderConnection.options(within: time))
+        }
+    }
+
+    /// Asks over the session, and by a call of its own where there is none.
+    private func ask<Answer: Sendable>(
+        _ what: String, _ call: ProviderCall, over request: SessionRequest,
+        single: (Client, CallOptions) async throws -> Answer, take: (SessionAnswer) -> Answer
+    ) async throws(ProviderError) -> Answer {
+        try await connected(what, call) { connection, time in
+            if usesSession, let session = connection.session {
+                return take(try await session.ask(request, until: .now + time))
+            }
+            return try await single(Client(wrapping: connection.client), ProviderConnection.options(within: time))
+        }
+    }
+
+    /// Does something with a connection; whatever goes wrong becomes one of PluginKit's failures.
+    private func connected<Answer: Sendable>(
+        _ what: String, _ call: ProviderCall, _ body: (ProviderConnection, Duration) async throws -> Answer
     ) async throws(ProviderError) -> Answer {
         // A process that is started anew takes its own time, which its handshake limits.
         let connection = try await source.connection()
         defer { connection.finish() }
-        let time = CallTime(call)
-        let left = try time.left(subject(what))
+        let left = try CallTime(call).left(subject(what))
         do {
-            return try await body(Client(wrapping: connection.client), ProviderConnection.options(within: left))
+            return try await body(connection, left)
         } catch {
             throw WireFailure(error).providerError(subject: subject(what), deadline: call.deadline)
         }

@@ -12,6 +12,7 @@ package struct PluginTrial: Sendable {
     private let settings: [String: String]
     private let deadline: Duration
     private let turnsKeys: Bool
+    private let usesSession: Bool
     private let heard = Heard()
 
     /// What the plugin wrote on standard error.
@@ -32,13 +33,16 @@ package struct PluginTrial: Sendable {
     ///   - settings: The settings of the provider to try.
     ///   - deadline: The time that each call is allowed.
     ///   - turnsKeys: Whether the plugin is asked for a new key; only where it can make one.
+    ///   - usesSession: Whether its answers over a session are tried; only where it offers one.
     package init(
-        _ launch: PluginLaunch, settings: [String: String], deadline: Duration = .seconds(10), turnsKeys: Bool = true
+        _ launch: PluginLaunch, settings: [String: String], deadline: Duration = .seconds(10), turnsKeys: Bool = true,
+        usesSession: Bool = true
     ) {
         self.launch = launch
         self.settings = settings
         self.deadline = deadline
         self.turnsKeys = turnsKeys
+        self.usesSession = usesSession
     }
 
     /// Runs the checks, whatever the others give, in a fixed order.
@@ -77,8 +81,9 @@ package struct PluginTrial: Sendable {
             ("it does not talk while nobody asks it", silence),
             ("no key stands in what it says on standard error", keepsQuiet),
         ]
-        guard turnsKeys else { return checks }
-        return checks + [("killed after it made a new key, it wraps with that", { try await keepsNewKey(binding) })]
+        let ofSessions = ("over a session answers are those of single calls", { try await agrees(binding) })
+        let ofNewKeys = ("killed after it made a new key, it wraps with that", { try await keepsNewKey(binding) })
+        return checks + (usesSession ? [ofSessions] : []) + (turnsKeys ? [ofNewKeys] : [])
     }
 
     private func supervisor() -> PluginSupervisor {
@@ -232,6 +237,51 @@ package struct PluginTrial: Sendable {
             }
             try expect(await supervisor.pid == before, "it was ended by it")
         }
+    }
+
+    private func agrees(_ binding: WrapBinding) async throws {
+        try await with { supervisor in
+            try expect(await supervisor.offersSession, "it offers none")
+            let pair = [true, false].map { usesSession in
+                PluginProvider(name: launch.name, settings: settings, source: supervisor, usesSession: usesSession)
+            }
+            for (one, other) in [(pair[0], pair[1]), (pair[1], pair[0])] {
+                let wrapped = try await one.wrap(Self.material, binding: binding, call)
+                let back = try await other.unwrap(wrapped, binding: binding, call)
+                try expect(back.isEqual(to: Self.material), "the key comes back as another")
+                var changed = wrapped.ciphertext
+                changed[changed.count - 1] ^= 1
+                let wrong = WrappedKey(
+                    ciphertext: changed, providerKeyID: wrapped.providerKeyID, annotations: wrapped.annotations)
+                let codes = await (code(of: wrong, from: one, binding), code(of: wrong, from: other, binding))
+                try expect(codes.0 == codes.1, "a changed key fails in one way as in no other")
+            }
+            try await asksAtOnce(pair[0], binding)
+        }
+    }
+
+    private func asksAtOnce(_ provider: PluginProvider, _ binding: WrapBinding) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for number in 0..<32 as Range<UInt8> {
+                group.addTask {
+                    let material = SecretBytes(copying: [UInt8](repeating: number, count: 32))
+                    let wrapped = try await provider.wrap(material, binding: binding, call)
+                    let back = try await provider.unwrap(wrapped, binding: binding, call)
+                    try expect(back.isEqual(to: material), "of 32 at once, one is answered with another's")
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+
+    /// What unwrapping fails with; nil where it does not.
+    private func code(
+        of wrapped: WrappedKey, from provider: PluginProvider, _ binding: WrapBinding
+    ) async -> ProviderError.Code? {
+        do throws(ProviderError) { _ = try await provider.unwrap(wrapped, binding: binding, call) } catch {
+            return error.code
+        }
+        return nil
     }
 
     private func leaks(_ binding: WrapBinding) async throws {

@@ -24,6 +24,7 @@ final class ProviderConnection: Sendable {
     private final class State: Sendable {
         let isClosed = Mutex(false)
         let callsInHand = Mutex(0)
+        let session = Mutex<ProviderSession?>(nil)
     }
 
     private init(_ client: GRPCClient<HTTP2ClientTransport.WrappedChannel>, _ capabilities: Set<String>) {
@@ -51,6 +52,20 @@ final class ProviderConnection: Sendable {
 
     /// A call has come to its end.
     func finish() { state.callsInHand.withLock { $0 -= 1 } }
+
+    /// The session for new calls; nil where the other side offers none.
+    var session: ProviderSession? {
+        guard capabilities.contains(Handshake.session) else { return nil }
+        return state.session.withLock { session in
+            if let session, session.isOpen { return session }
+            let next = ProviderSession.open(over: client)
+            session = next
+            return next
+        }
+    }
+
+    /// Ends this side of the session; what is in hand may still be answered.
+    func finishSession() { state.session.withLock { $0 }?.finish() }
 
     /// Connects to a socket whose listener has been made sure of.
     static func open(
@@ -82,8 +97,8 @@ final class ProviderConnection: Sendable {
         running.cancel()
     }
 
-    /// What every call is limited to.
-    static func options(within deadline: Duration) -> CallOptions {
+    /// What every call is limited to; a deadline of nil for one that has none.
+    static func options(within deadline: Duration?) -> CallOptions {
         var options = CallOptions.defaults
         options.timeout = deadline
         options.maxRequestMessageBytes = maximumMessage

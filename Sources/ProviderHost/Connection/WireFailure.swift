@@ -28,8 +28,7 @@ struct WireFailure {
                 hint: "An answer that still comes is thrown away; try again, or allow more with deadline = …."
             )
         }
-        // A cause is only there where this side gave up on the answer: it could not be read, or was too large.
-        if status.cause != nil, [.invalidArgument, .internalError, .unknown, .resourceExhausted].contains(status.code) {
+        if status.isAboutAnswer {
             return ProviderError(
                 .providerAnswerInvalid, "\(subject): its answer cannot be read: \(WireText.harmless(status.message))")
         }
@@ -40,5 +39,12 @@ struct WireFailure {
             )
         }
         return ProviderError(status, subject: subject)
+    }
+}
+
+extension RPCError {
+    /// Whether this side gave up on the answer: it could not be read, or was too large. Only then there is a cause.
+    var isAboutAnswer: Bool {
+        cause != nil && [.invalidArgument, .internalError, .unknown, .resourceExhausted].contains(code)
     }
 }

@@ -108,6 +108,12 @@ package actor PluginSupervisor: ConnectionSource {
         )
     }
 
+    /// Whether the running plugin answers over sessions; false where none runs.
+    package var offersSession: Bool {
+        guard case .running(let running) = state else { return false }
+        return running.process.handshake.capabilities.contains(Handshake.session)
+    }
+
     /// A connection to the process, which is started where none runs; the start takes its own time.
     func connection() async throws(ProviderError) -> ProviderConnection {
         if let present { return present }
@@ -282,6 +288,7 @@ package actor PluginSupervisor: ConnectionSource {
         while running.isAlive, running.connection.callsInHand > 0, .now < deadline {
             try? await Task.sleep(for: .milliseconds(10))
         }
+        running.connection.finishSession()
         if running.isAlive {
             let client = Keyturn_Provider_V1_KeyProvider.Client(wrapping: running.connection.client)
             _ = try? await client.shutdown(

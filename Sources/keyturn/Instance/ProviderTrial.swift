@@ -46,11 +46,13 @@ struct ProviderTrial {
         // A wrong PIN, say, is not tried again by one process after the other.
         try await Self.stopWhereNothingCanBeTried(provider)
         let canTurn = try await provider.info().abilities.contains(.rotate)
+        let offersSession = await supervisor.offersSession
         let answers = await ProviderConformance(
             provider, binding: binding, deadline: deadline, turnsKeys: turnsKeys
         ).run()
         await supervisor.stop()
-        let trial = PluginTrial(launch, settings: settings, deadline: deadline, turnsKeys: turnsKeys && canTurn)
+        let trial = PluginTrial(
+            launch, settings: settings, deadline: deadline, turnsKeys: turnsKeys && canTurn, usesSession: offersSession)
         return answers + (await trial.run(binding: binding))
     }
 
