@@ -19,8 +19,12 @@ final class ProviderSession: Sendable {
         var isFinished = false
         /// Why it has ended.
         var ending: (any Error)?
-        /// Whoever sends, while there is nothing to send.
-        var sender: CheckedContinuation<Void, Never>?
+        /// What takes messages; nil until the call is begun.
+        var writer: RPCWriter<Keyturn_Provider_V1_SessionRequest>?
+        /// Whether somebody sends what there is to send.
+        var isSending = false
+        /// Whoever keeps this side of the call open.
+        var opener: CheckedContinuation<Void, Never>?
         /// Wakes when the time of a call is over.
         var alarm: (end: ContinuousClock.Instant, task: Task<Void, Never>)?
         /// The call that stays open.
@@ -46,11 +50,11 @@ final class ProviderSession: Sendable {
 
     /// Sends nothing any more; what is in hand may still be answered.
     func finish() {
-        let sender = state.withLock { state in
+        let opener = state.withLock { state in
             state.isFinished = true
-            return state.sender.take()
+            return state.opener.take()
         }
-        sender?.resume()
+        opener?.resume()
     }
 
     /// Asks, and waits for the answer until the time is over or the caller is cancelled.
@@ -75,14 +79,14 @@ final class ProviderSession: Sendable {
         _ request: SessionRequest, _ ticket: UInt64, until end: ContinuousClock.Instant,
         _ caller: CheckedContinuation<SessionAnswer, any Error>
     ) {
-        let (sender, ending) = state.withLock { state in
-            if let ending = state.ending { return (state.sender.take(), ending as (any Error)?) }
+        let ending = state.withLock { state in
+            guard state.ending == nil else { return state.ending }
             state.calls.add(request, ticket: ticket, until: end, waiting: caller)
             setAlarm(in: &state, for: end)
-            return (state.sender.take(), nil)
+            return nil
         }
-        sender?.resume()
         if let ending { caller.resume(throwing: Self.failure(of: ending, isItsAnswer: false)) }
+        send()
     }
 
     private func giveUp(_ ticket: UInt64) {
@@ -134,7 +138,9 @@ extension ProviderSession {
             try await Keyturn_Provider_V1_KeyProvider.Client(wrapping: client).session(
                 options: ProviderConnection.options(within: nil),
                 requestProducer: { writer in
-                    while let message = await self.nextMessage() { try await writer.write(message) }
+                    self.state.withLock { $0.writer = writer }
+                    self.send()
+                    await self.stayOpen()
                 },
                 onResponse: { response in
                     for try await message in response.messages { try self.take(message) }
@@ -145,32 +151,51 @@ extension ProviderSession {
         }
     }
 
-    private func nextMessage() async -> Keyturn_Provider_V1_SessionRequest? {
-        while !Task.isCancelled {
-            let (message, isFinished) = state.withLock { ($0.calls.nextMessage(), $0.isFinished) }
-            guard message == nil, !isFinished else { return message }
-            await withTaskCancellationHandler {
-                await withCheckedContinuation { continuation in
-                    let isNeeded = state.withLock { state in
-                        if state.calls.canSend || state.isFinished || Task.isCancelled { return true }
-                        state.sender = continuation
-                        return false
-                    }
-                    if isNeeded { continuation.resume() }
-                }
-            } onCancel: {
-                state.withLock { $0.sender.take() }?.resume()
+    /// Sends what there is to send, one message after the other, unless somebody does so already.
+    private func send() {
+        let writer = state.withLock { state in
+            guard !state.isSending, state.calls.canSend, let writer = state.writer else {
+                return nil as RPCWriter<Keyturn_Provider_V1_SessionRequest>?
+            }
+            state.isSending = true
+            return writer
+        }
+        guard let writer else { return }
+        // Begins in this thread, and seldom has to wait; where it has, whoever asks can still give up.
+        Task.immediateDetached {
+            while let message = self.nextMessage() {
+                // The call then ends by itself, and says why.
+                do { try await writer.write(message) } catch { return }
             }
         }
-        return nil
+    }
+
+    private func nextMessage() -> Keyturn_Provider_V1_SessionRequest? {
+        state.withLock { state in
+            let message = state.isFinished ? nil : state.calls.nextMessage()
+            if message == nil { state.isSending = false }
+            return message
+        }
+    }
+
+    /// Waits until the session is finished or ends.
+    private func stayOpen() async {
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let isOver = state.withLock { state in
+                    if state.isFinished || Task.isCancelled { return true }
+                    state.opener = continuation
+                    return false
+                }
+                if isOver { continuation.resume() }
+            }
+        } onCancel: {
+            state.withLock { $0.opener.take() }?.resume()
+        }
     }
 
     private func take(_ message: SessionAnswer) throws {
-        let (outcome, sender) = state.withLock { state in
-            let outcome = state.calls.take(message)
-            return (outcome, state.calls.canSend ? state.sender.take() : nil)
-        }
-        sender?.resume()
+        let outcome = state.withLock { $0.calls.take(message) }
         switch outcome {
         case .answer(let answer, let caller): caller.resume(returning: answer)
         case .late: break
@@ -182,6 +207,7 @@ extension ProviderSession {
             caller.resume(throwing: status)
             throw status
         }
+        send()
         leaveWhereWorn()
     }
 
@@ -197,7 +223,7 @@ extension ProviderSession {
     private func end(_ ending: any Error, blamesCaller: Bool = true) {
         let (callers, alarm) = state.withLock { state in
             if state.ending == nil { state.ending = ending }
-            state.running = nil
+            (state.running, state.writer) = (nil, nil)
             return (state.calls.giveUpAll(), state.alarm.take()?.task)
         }
         alarm?.cancel()
