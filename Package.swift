@@ -307,6 +307,8 @@ let package = Package(
                 "CProcess", "ControlStore", "KeyModel", "PluginConformance", "PluginKit", "PluginWire", "ProviderHost",
                 "Providers", "StorageSQLite", "ToolTesting", "example-provider", "keyturn",
                 "keyturn-lua", "keyturn-pkcs11", .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRPCCore", package: "grpc-swift-2"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
             exclude: ["Programs"], swiftSettings: strict),
         .testTarget(

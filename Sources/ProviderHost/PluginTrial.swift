@@ -64,11 +64,11 @@ package struct PluginTrial: Sendable {
             ("its file may be executed", { _ = try launch.file.load(expecting: launch.sha256) }),
             ("it greets, and says the same of itself over the wire", greets),
             ("it greets a host that speaks newer versions too", greetsNewerHosts),
-            ("it ends when it is asked to, within 2 s", { try await ends { await $0.stop() } }),
-            ("it ends when its standard input ends, within 2 s", { try await ends { await $0.letGo() } }),
+            ("it ends when it is asked to, within 2 s", { try await ends(binding) { await $0.stop() } }),
+            ("it ends when its standard input ends, within 2 s", { try await ends(binding) { await $0.letGo() } }),
             (
                 "it ends on SIGTERM, within 2 s",
-                { try await ends { supervisor in if let pid = await supervisor.pid { kill(pid, SIGTERM) } } }
+                { try await ends(binding) { supervisor in if let pid = await supervisor.pid { kill(pid, SIGTERM) } } }
             ),
             ("killed and started again, it unwraps what it had wrapped", { try await survives(binding) }),
             ("two of it do not disturb each other", { try await twoAtOnce(binding) }),
@@ -120,8 +120,14 @@ package struct PluginTrial: Sendable {
         await supervisor.stop()
     }
 
-    private func ends(_ body: (PluginSupervisor) async throws -> Void) async throws {
+    private func ends(
+        _ binding: WrapBinding, _ body: (PluginSupervisor) async throws -> Void
+    ) async throws {
         try await with { supervisor in
+            // An open session is no reason to stay.
+            if await supervisor.offersSession {
+                _ = try await provider(supervisor).wrap(Self.material, binding: binding, call)
+            }
             guard let pid = await supervisor.pid else { throw Finding("it runs no more") }
             let start = ContinuousClock.now
             try await body(supervisor)
