@@ -236,6 +236,7 @@ extension ProviderSession {
     /// - Parameters:
     ///   - ending: Why the session ends.
     ///   - isItsAnswer: Whether what makes no sense is the answer to the call.
+    /// - Returns: A status, as a single call has it.
     private static func failure(of ending: any Error, isItsAnswer: Bool) -> any Error {
         if ending is CancellationError { return RPCError(code: .unavailable, message: "the session was ended") }
         guard let status = ending as? RPCError, status.code != .unavailable else { return ending }

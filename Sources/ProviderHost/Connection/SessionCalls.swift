@@ -1,4 +1,3 @@
-internal import GRPCCore
 internal import PluginWire
 internal import SwiftProtobuf
 
@@ -30,7 +29,9 @@ struct SessionCalls<Waiting> {
 
     private struct Call {
         let ticket: UInt64
-        let request: SessionRequest
+        /// Nil once it is sent: a key is not held longer than it must be.
+        var request: SessionRequest?
+        let isWrap: Bool
         let end: ContinuousClock.Instant
         let waiting: Waiting
         /// How many answers there had been before it was sent.
@@ -69,7 +70,8 @@ struct SessionCalls<Waiting> {
     mutating func add(
         _ request: SessionRequest, ticket: UInt64, until end: ContinuousClock.Instant, waiting caller: Waiting
     ) {
-        waiting.append(Call(ticket: ticket, request: request, end: end, waiting: caller))
+        let isWrap = if case .wrap = request { true } else { false }
+        waiting.append(Call(ticket: ticket, request: request, isWrap: isWrap, end: end, waiting: caller))
     }
 
     /// The next message to send; nil while there is none.
@@ -78,10 +80,11 @@ struct SessionCalls<Waiting> {
         var call = waiting.removeFirst()
         lastID += 1
         call.answersBefore = answers
+        let request = call.request.take()
         sent[lastID] = call
         return .with {
             $0.id = lastID
-            $0.request = call.request
+            $0.request = request
         }
     }
 
@@ -93,8 +96,8 @@ struct SessionCalls<Waiting> {
         }
         guard let call = sent.removeValue(forKey: answer.id) else { return .unknown }
         answers += 1
-        switch (call.request, answer.answer) {
-        case (.wrap, .wrap), (.unwrap, .unwrap), (_, .failure): return .answer(answer, call.waiting)
+        switch (call.isWrap, answer.answer) {
+        case (true, .wrap), (false, .unwrap), (_, .failure): return .answer(answer, call.waiting)
         default: return .otherKind(call.waiting)
         }
     }

@@ -43,7 +43,7 @@ struct WireFailure {
 }
 
 extension RPCError {
-    /// Whether this side gave up on the answer: it could not be read, or was too large. Only then there is a cause.
+    /// Whether this side gave up on the answer, because it could not be read or was too large; only then there is a cause.
     var isAboutAnswer: Bool {
         cause != nil && [.invalidArgument, .internalError, .unknown, .resourceExhausted].contains(code)
     }
