@@ -262,21 +262,6 @@ package struct PluginTrial: Sendable {
                 let codes = await (code(of: wrong, from: one, binding), code(of: wrong, from: other, binding))
                 try expect(codes.0 == codes.1, "a changed key fails in one way as in no other")
             }
-            try await asksAtOnce(pair[0], binding)
-        }
-    }
-
-    private func asksAtOnce(_ provider: PluginProvider, _ binding: WrapBinding) async throws {
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            for number in 0..<32 as Range<UInt8> {
-                group.addTask {
-                    let material = SecretBytes(copying: [UInt8](repeating: number, count: 32))
-                    let wrapped = try await provider.wrap(material, binding: binding, call)
-                    let back = try await provider.unwrap(wrapped, binding: binding, call)
-                    try expect(back.isEqual(to: material), "of 32 at once, one is answered with another's")
-                }
-            }
-            try await group.waitForAll()
         }
     }
 

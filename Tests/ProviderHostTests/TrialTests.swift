@@ -42,7 +42,6 @@ struct TrialTests {
         ("spills", "500 wraps leave no descriptors behind"), ("hoards", "1000 wraps leave no memory behind"),
         ("chatters", "it does not talk while nobody asks it"),
         ("session-unwraps-other", "over a session answers are those of single calls"),
-        ("session-swaps", "over a session answers are those of single calls"),
     ]
 
     @Test(arguments: claims)
