@@ -108,19 +108,14 @@ struct HostilePluginTests {
         let host = try Host(hostile.way, handshake: hostile.code == .providerUnavailable ? 4 : 30)
         let error = try await Sample.failure { _ = try await host.provider.describeKey(Sample.call) }
         #expect(error.code == hostile.code, "\(error.message)")
-        check(error)
+        error.isFitToShow()
         await host.supervisor.stop()
     }
 
     @Test(arguments: wraps)
     func aWrapThatMakesNoSenseIsRefused(_ hostile: Case) async throws {
         let host = try Host(hostile.way, deadline: hostile.code == .providerUnavailable ? 4 : 30)
-        let binding = try Sample.binding
-        let error = try await Sample.failure {
-            _ = try await host.provider.wrap(Sample.material(), binding: binding, Sample.call)
-        }
-        #expect(error.code == hostile.code, "\(error.message)")
-        check(error)
+        try await host.refusesToWrap(hostile.code)
         await host.supervisor.stop()
         #expect(await host.supervisor.pid == nil)
     }
@@ -128,13 +123,7 @@ struct HostilePluginTests {
     @Test(arguments: unwraps)
     func anUnwrapThatMakesNoSenseIsRefused(_ hostile: Case) async throws {
         let host = try Host(hostile.way)
-        let binding = try Sample.binding
-        let wrapped = try await host.provider.wrap(Sample.material(), binding: binding, Sample.call)
-        let error = try await Sample.failure {
-            _ = try await host.provider.unwrap(wrapped, binding: binding, Sample.call)
-        }
-        #expect(error.code == hostile.code, "\(error.message)")
-        check(error)
+        try await host.refusesToUnwrap(hostile.code)
         await host.supervisor.stop()
     }
 
@@ -175,7 +164,7 @@ struct HostilePluginTests {
         let back = try await host.provider.unwrap(wrapped, binding: binding, Sample.call)
         let isSame = back.isEqual(to: Sample.material())
         #expect(isSame)
-        check(error)
+        error.isFitToShow()
         await host.supervisor.stop()
     }
 
@@ -336,13 +325,6 @@ struct HostilePluginTests {
         // Nothing was started for the second answer.
         #expect(start.duration(to: .now) < .milliseconds(100))
     }
-
-    private func check(_ error: ProviderError) {
-        let text = error.message + (error.hint ?? "")
-        #expect(text.unicodeScalars.allSatisfy { $0.properties.generalCategory != .control }, "\(text)")
-        #expect(text.count < 1500)
-        #expect(!Sample.showsMaterial(text) && !text.contains("QUJDQUJDQUJD"), "\(text)")
-    }
 }
 
 /// A host with one hostile plugin.
@@ -365,5 +347,36 @@ struct Host {
                 environment: environment, limits: limits, log: { _, line in Task { await heard.hear(line) } }))
         let inner = PluginProvider(name: try Sample.name, settings: [:], supervisor: supervisor)
         provider = GuardedProvider(inner, name: try Sample.name, deadline: .seconds(deadline))
+    }
+}
+
+extension Host {
+    /// Has it wrap, which must fail with a code.
+    func refusesToWrap(_ code: ProviderError.Code) async throws {
+        let binding = try Sample.binding
+        let error = try await Sample.failure {
+            _ = try await provider.wrap(Sample.material(), binding: binding, Sample.call)
+        }
+        #expect(error.code == code, "\(error.message)")
+        error.isFitToShow()
+    }
+
+    /// Has it unwrap what it wrapped, which must fail with a code.
+    func refusesToUnwrap(_ code: ProviderError.Code) async throws {
+        let binding = try Sample.binding
+        let wrapped = try await provider.wrap(Sample.material(), binding: binding, Sample.call)
+        let error = try await Sample.failure { _ = try await provider.unwrap(wrapped, binding: binding, Sample.call) }
+        #expect(error.code == code, "\(error.message)")
+        error.isFitToShow()
+    }
+}
+
+extension ProviderError {
+    /// Expects that it is short, holds no control characters, and shows no key.
+    fileprivate func isFitToShow() {
+        let text = message + (hint ?? "")
+        #expect(text.unicodeScalars.allSatisfy { $0.properties.generalCategory != .control }, "\(text)")
+        #expect(text.count < 1500)
+        #expect(!Sample.showsMaterial(text) && !text.contains("QUJDQUJDQUJD"), "\(text)")
     }
 }
